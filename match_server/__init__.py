@@ -1,0 +1,3 @@
+"""An actor-based matchmaking service over WebSockets."""
+
+__version__ = "0.1.0"

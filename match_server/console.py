@@ -1,0 +1,98 @@
+"""What the three commands have in common: logs, and the options that each of them takes."""
+
+import logging
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Any, NoReturn
+
+import structlog
+import typer
+
+from match_server import __version__
+
+
+class LogFormat(StrEnum):
+    """How a log line is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least level that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"match-server {__version__}")
+        raise typer.Exit
+
+
+LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="How log lines are written (stderr).")]
+LogLevelOption = Annotated[LogLevel, typer.Option("--log-level", help="The least level that is logged.")]
+VersionOption = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+]
+
+
+def _common_fields_first(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Open each JSON line with what every line has, in the same order."""
+    return {"time": event.pop("time", ""), "level": event.pop("level", ""), "event": event.pop("event", ""), **event}
+
+
+def configure_logging(log_format: LogFormat, log_level: LogLevel) -> None:
+    """Send structlog and the standard library's loggers to stderr, one line per event.
+
+    uvicorn logs every accepted WebSocket with its query string, and so a player's `?token=`; only its warnings
+    are let through.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+    ]
+    tail: list[structlog.typing.Processor]
+    if log_format is LogFormat.JSON:
+        tail = [structlog.processors.format_exc_info, _common_fields_first, structlog.processors.JSONRenderer()]
+    else:
+        tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time", pad_event_to=24)]
+    structlog.configure(
+        processors=[*shared, *tail],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(log_level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=log_level.upper(), force=True)
+    for noisy in ("uvicorn", "httpx", "httpcore", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def refuse(message: str) -> NoReturn:
+    """End the start with one readable line per wrong setting, and exit status 2."""
+    typer.echo(message, err=True)
+    raise typer.Exit(2)
+
+
+@contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """Let Ctrl-C end a command without a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

@@ -1,0 +1,240 @@
+"""The wire: every message between a client and the service, decoded and encoded. No I/O.
+
+The Lua scripts write the frames of a player's journey themselves (one JSON text, published as it is);
+`tests/store/test_frames.py` holds them against the models here. `docs/protocol.md` is tested against them too.
+"""
+
+from typing import Annotated, Any, Literal, TypeAlias, Union
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from match_server.errors import CloseCode as CloseCode
+from match_server.errors import ErrorCode as ErrorCode
+from match_server.errors import InvalidMessage
+
+PLAYER_ID_PATTERN = r"^[A-Za-z0-9_.@:\-]{1,64}$"
+GAME_MODE_PATTERN = r"^[A-Za-z0-9_.\-]{1,64}$"
+UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+# A dedicated server may pick its own session id; it becomes a Redis field and a path segment.
+SESSION_ID_PATTERN = r"^[A-Za-z0-9_.@:\-]{1,128}$"
+
+PlayerId = Annotated[str, StringConstraints(pattern=PLAYER_ID_PATTERN)]
+GameModeName = Annotated[str, StringConstraints(pattern=GAME_MODE_PATTERN)]
+LoadingSessionId = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
+SessionId = Annotated[str, StringConstraints(pattern=SESSION_ID_PATTERN)]
+ResumeToken = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+
+# What a refused field should have looked like, in the words of the `error` frame.
+_EXPECTED = {
+    "player_id": "1 to 64 characters of A-Z a-z 0-9 _ . @ : -",
+    "game_mode": "1 to 64 characters of A-Z a-z 0-9 _ . -",
+    "loading_session_id": "a UUID in its 36-character form",
+    "resume_token": "the token of a `queued` or `resumed` message",
+    "type": "one of enqueue, dequeue, loading_complete, resume, ping",
+}
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+# --- client to server ---
+
+
+class Enqueue(_Message):
+    """Join the queue of a game mode."""
+
+    type: Literal["enqueue"] = "enqueue"
+    player_id: PlayerId
+    game_mode: GameModeName
+
+
+class Dequeue(_Message):
+    """Leave the queue, or a loading session (the others are then requeued)."""
+
+    type: Literal["dequeue"] = "dequeue"
+    player_id: PlayerId | None = None
+    game_mode: GameModeName | None = None
+
+
+class LoadingComplete(_Message):
+    """This player's client has finished loading. Repeating it is harmless."""
+
+    type: Literal["loading_complete"] = "loading_complete"
+    loading_session_id: LoadingSessionId
+
+
+class Resume(_Message):
+    """Take the player over on this connection after a lost one."""
+
+    type: Literal["resume"] = "resume"
+    player_id: PlayerId
+    resume_token: ResumeToken
+
+
+class Ping(_Message):
+    """Answered with `pong`."""
+
+    type: Literal["ping"] = "ping"
+
+
+ClientMessage: TypeAlias = Enqueue | Dequeue | LoadingComplete | Resume | Ping
+
+# --- server to client ---
+
+CancelReason: TypeAlias = Literal["player_left", "loading_timeout", "allocation_failed", "state_lost"]
+DequeueReason: TypeAlias = Literal["requested", "loading_timeout", "queue_timeout", "disconnected"]
+JourneyState: TypeAlias = Literal["queued", "loading", "allocating", "matched"]
+
+
+class _JourneyMessage(_Message):
+    seq: int = 0  # grows for each player; 0 only in the frames of a service that does not number them
+
+
+class Queued(_JourneyMessage):
+    """In the queue; also after a cancelled match put the player back."""
+
+    type: Literal["queued"] = "queued"
+    game_mode: str = ""
+    resume_token: str = ""
+    requeued: bool = False
+
+
+class StartLoading(_JourneyMessage):
+    """Matched; load now."""
+
+    type: Literal["start_loading"] = "start_loading"
+    loading_session_id: str
+    game_mode: str = ""
+    players: tuple[str, ...] = Field(default=(), strict=False)
+    timeout_seconds: float = 0
+
+
+class MatchCancelled(_JourneyMessage):
+    """That loading session is over; with `requeued: true` a `queued` follows."""
+
+    type: Literal["match_cancelled"] = "match_cancelled"
+    loading_session_id: str
+    reason: CancelReason
+    requeued: bool
+
+
+class MatchFound(_JourneyMessage):
+    """Connect to the dedicated server. At most once per connection and session."""
+
+    type: Literal["match_found"] = "match_found"
+    session_id: str
+    server_address: str
+    game_mode: str = ""
+    players: tuple[str, ...] = Field(default=(), strict=False)
+    loading_session_id: str = ""
+
+
+class Dequeued(_JourneyMessage):
+    """No longer in any queue."""
+
+    type: Literal["dequeued"] = "dequeued"
+    reason: DequeueReason
+
+
+class Resumed(_JourneyMessage):
+    """The first answer to `resume`; the frame of `state` follows."""
+
+    type: Literal["resumed"] = "resumed"
+    state: JourneyState
+    game_mode: str
+    loading_session_id: str | None = None
+    resume_token: str
+
+
+class Pong(_Message):
+    """The answer to `ping`."""
+
+    type: Literal["pong"] = "pong"
+
+
+class Error(_Message):
+    """The request was refused."""
+
+    type: Literal["error"] = "error"
+    code: ErrorCode = Field(strict=False)
+    message: str
+    state: JourneyState | None = None  # with too_late
+    loading_session_id: str | None = None  # with too_late
+    retry_after_seconds: float | None = None  # with rate_limited and server_busy
+    error_id: str | None = None  # with internal_error
+
+
+ServerMessage: TypeAlias = (
+    Queued | StartLoading | MatchCancelled | MatchFound | Dequeued | Resumed | Pong | Error
+)
+
+CLIENT_MESSAGES: tuple[type[ClientMessage], ...] = (Enqueue, Dequeue, LoadingComplete, Resume, Ping)
+SERVER_MESSAGES: tuple[type[ServerMessage], ...] = (
+    Queued,
+    StartLoading,
+    MatchCancelled,
+    MatchFound,
+    Dequeued,
+    Resumed,
+    Pong,
+    Error,
+)
+
+# Built once: an adapter built per message costs a hundred times the validation itself.
+_CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(
+    Annotated[Union[CLIENT_MESSAGES], Field(discriminator="type")]  # noqa: UP007 - a union made from a tuple
+)
+_SERVER: TypeAdapter[ServerMessage] = TypeAdapter(
+    Annotated[Union[SERVER_MESSAGES], Field(discriminator="type")]  # noqa: UP007 - a union made from a tuple
+)
+
+
+def decode_client(text: str | bytes) -> ClientMessage:
+    """Decode one text frame of a client.
+
+    Raises:
+        InvalidMessage: it is not JSON, has an unknown `type`, or a field is missing or malformed;
+            the text names the field and what was expected.
+    """
+    try:
+        return _CLIENT.validate_json(text)
+    except ValidationError as error:
+        raise InvalidMessage(_explain(error)) from None
+
+
+def decode_server(text: str | bytes) -> ServerMessage:
+    """Decode one text frame of the service, as a client does. Unknown fields are ignored.
+
+    Raises:
+        InvalidMessage: the frame is none of the protocol's.
+    """
+    try:
+        return _SERVER.validate_json(text)
+    except ValidationError as error:
+        raise InvalidMessage(_explain(error)) from None
+
+
+def encode(message: ClientMessage | ServerMessage) -> str:
+    """Encode a message as the JSON text of one frame; fields that are None are left out."""
+    return message.model_dump_json(exclude_none=True)
+
+
+def error_frame(code: ErrorCode, message: str, **details: Any) -> str:
+    """Encode an `error` frame; `details` are the optional fields of `Error`."""
+    return encode(Error(code=code, message=message, **details))
+
+
+def _explain(error: ValidationError) -> str:
+    """Say in one line which field of a frame is wrong and what was expected there."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    kind, where = first["type"], first["loc"]
+    if kind == "json_invalid":
+        return "expected a JSON object"
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        return f"type: expected {_EXPECTED['type']}"
+    if len(where) < 2:  # the tag alone: the frame as a whole is no object
+        return f"expected a JSON object with type: {_EXPECTED['type']}"
+    field = str(where[1])
+    missing = "is missing; " if kind == "missing" else ""
+    return f"{field}: {missing}expected {_EXPECTED.get(field, first['msg'])}"
