@@ -43,11 +43,14 @@ VersionOption = Annotated[
 ]
 
 
-def _common_fields_first(
-    _logger: Any, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def _common_fields_first(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Open each JSON line with what every line has, in the same order."""
-    return {"time": event.pop("time", ""), "level": event.pop("level", ""), "event": event.pop("event", ""), **event}
+    return {
+        "time": event.pop("time", ""),
+        "level": event.pop("level", ""),
+        "event": event.pop("event", ""),
+        **event,
+    }
 
 
 def configure_logging(log_format: LogFormat, log_level: LogLevel) -> None:
@@ -62,7 +65,11 @@ def configure_logging(log_format: LogFormat, log_level: LogLevel) -> None:
     ]
     tail: list[structlog.typing.Processor]
     if log_format is LogFormat.JSON:
-        tail = [structlog.processors.format_exc_info, _common_fields_first, structlog.processors.JSONRenderer()]
+        tail = [
+            structlog.processors.format_exc_info,
+            _common_fields_first,
+            structlog.processors.JSONRenderer(),
+        ]
     else:
         tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time", pad_event_to=24)]
     structlog.configure(

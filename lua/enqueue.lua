@@ -1,0 +1,65 @@
+#!lua
+-- enqueue: put players into the queue of one game mode.
+--
+-- KEYS    clock
+-- ARGV    game_mode; per player: player_id connection node operation resume_token
+-- RETURN  per player: code resume_token (the latter when queued)
+-- CODES   queued (also when this very operation is repeated), already_in_queue, queue_paused,
+--         stale (the connection has left since it asked: a command overtaken by its own repeat)
+-- TOUCHES clock player:* left:* paused queue:* waiting:* node_players:*
+-- SENDS   notifications:* node:*
+-- INCLUDE pool players
+
+local game_mode = ARGV[1]
+local now_us, redis_us = clock()
+local paused = call('SISMEMBER', POOL .. 'paused', game_mode) == 1
+local reply, joined, waiting = {}, {}, {}
+
+local function decide(player, connection, node, operation, resume_token)
+  local record = load_player(player)
+  local seq
+  if record then
+    if record.connection == connection and tonumber(record.operation) >= tonumber(operation) then
+      return { 'queued', record.resume_token }
+    end
+    if record.state ~= 'matched' then
+      return { 'already_in_queue' }
+    end
+    seq = record.seq
+  else
+    local tomb = call('HMGET', POOL .. 'left:' .. player, 'connection', 'operation', 'seq')
+    if tomb[1] == connection and tonumber(tomb[2]) >= tonumber(operation) then
+      return { 'stale' }
+    end
+    seq = tomb[3]
+  end
+  if paused then
+    return { 'queue_paused' }
+  end
+  if record then -- after match_found an enqueue is a new journey, and this connection owns it
+    if record.connection ~= '' and record.connection ~= connection then
+      tell_taken_over(player, record)
+    end
+    call('DEL', POOL .. 'player:' .. player)
+  end
+  seq = next_seq(seq, redis_us)
+  call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', game_mode, 'since', int(now_us),
+    'enqueued_at', int(now_us), 'connection', connection, 'node', node, 'operation', operation,
+    'resume_token', resume_token, 'seq', int(seq), 'queued_seq', int(seq), 'requeued', 'false',
+    'loading_session_id', '')
+  call('SADD', POOL .. 'node_players:' .. node, player)
+  joined[#joined + 1] = player
+  waiting[#waiting + 1] = int(now_us)
+  waiting[#waiting + 1] = player
+  publish(player, queued_frame(seq, game_mode, resume_token, false))
+  return { 'queued', resume_token }
+end
+
+for i = 2, #ARGV, 5 do
+  reply[#reply + 1] = decide(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+end
+if #joined > 0 then
+  call('SADD', POOL .. 'queue:' .. game_mode, unpack(joined))
+  call('ZADD', POOL .. 'waiting:' .. game_mode, unpack(waiting))
+end
+return reply

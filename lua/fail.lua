@@ -1,0 +1,62 @@
+#!lua flags=allow-oom
+-- fail: dedicated servers did not make the sessions. Each gets another server, waits for a slot, or is given up.
+--
+-- KEYS    clock
+-- ARGV    node lease_us wait_us attempts; per session: loading_session_id attempt outcome
+-- WHERE   outcome: full (refused, and says so), error (refused for another reason), unknown (no answer: it may have
+--         made the session), lost (its slot was voided)
+-- RETURN  per session: code order
+-- CODES   placed (the order of the next attempt follows), waiting (for a slot), cancelled (the attempts are used up),
+--         stale (another attempt owns the allocation, or it was given up)
+-- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:* servers:open server:*
+--         reserved:* active:* quarantine
+-- SENDS   notifications:*
+-- INCLUDE pool players servers sessions
+
+local node, lease_us, wait_us, attempts = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local now_us, redis_us = clock()
+local reply = {}
+
+-- Unknown is a state: such a slot stays taken until the server's heartbeats list the session or deny it.
+local function settle(session, outcome)
+  local server_key = POOL .. 'server:' .. session.server
+  if outcome == 'lost' or call('EXISTS', server_key) == 0 then
+    return
+  end
+  if outcome == 'unknown' then
+    call('HSET', POOL .. 'reserved:' .. session.server, session.id, 'unknown 0')
+  else
+    call('HDEL', POOL .. 'reserved:' .. session.server, session.id)
+  end
+  if outcome == 'full' then
+    call('HSET', server_key, 'full', '1')
+  else
+    quarantine(session.server, now_us)
+  end
+  refresh_server(session.server, now_us)
+end
+
+local function decide(loading_session_id, attempt, outcome)
+  local session = load_session(loading_session_id)
+  if not session or session.state ~= 'allocating' then
+    return { 'stale', {} }
+  end
+  if session.attempt == attempt + 1 and session.node == node and session.server ~= '' then
+    return { 'placed', order(session) } -- a repeat, whose first answer was lost
+  end
+  if session.attempt ~= attempt or session.server == '' then
+    return { 'stale', {} }
+  end
+  settle(session, outcome)
+  if attempt >= attempts then
+    cancel(session, 'allocation_failed', {}, now_us, redis_us)
+    return { 'cancelled', {} }
+  end
+  local flat = place(session, open_servers(), node, lease_us, wait_us, now_us)
+  return { flat and 'placed' or 'waiting', flat or {} }
+end
+
+for i = 5, #ARGV, 3 do
+  reply[#reply + 1] = decide(ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2])
+end
+return reply

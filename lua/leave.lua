@@ -1,0 +1,47 @@
+#!lua flags=allow-oom
+-- leave: players ask to leave (`requested`), or their clients closed cleanly (`disconnected`).
+--
+-- KEYS    clock
+-- ARGV    per player: player_id connection operation reason
+-- RETURN  per player: code state loading_session_id (the latter two when too_late)
+-- CODES   ok (also when this operation is repeated, and when a closed client's match goes on without it),
+--         not_in_queue, too_late (only when requested: the session is being placed, or found)
+-- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:*
+-- SENDS   notifications:*
+-- INCLUDE pool players servers sessions
+
+local now_us, redis_us = clock()
+local reply = {}
+
+local function decide(player, connection, operation, reason)
+  local record = load_player(player)
+  if not record then
+    local tomb = call('HMGET', POOL .. 'left:' .. player, 'connection', 'operation')
+    local repeated = tomb[1] == connection and tonumber(tomb[2]) >= tonumber(operation)
+    return { repeated and 'ok' or 'not_in_queue' }
+  end
+  if record.connection ~= connection then
+    return { 'not_in_queue' }
+  end
+  if record.state == 'queued' or record.state == 'loading' then
+    record.operation = operation
+    if record.state == 'queued' then
+      drop_queued(player, record, reason, redis_us)
+    else
+      call('HSET', POOL .. 'player:' .. player, 'operation', operation)
+      cancel(load_session(record.loading_session_id), 'player_left', { [player] = reason }, now_us, redis_us)
+    end
+    return { 'ok' }
+  end
+  if reason == 'requested' then
+    return { 'too_late', record.state, record.loading_session_id }
+  end
+  call('HSET', POOL .. 'player:' .. player, 'connection', '')
+  call('SREM', POOL .. 'node_players:' .. record.node, player)
+  return { 'ok' }
+end
+
+for i = 1, #ARGV, 4 do
+  reply[#reply + 1] = decide(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+end
+return reply

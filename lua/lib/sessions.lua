@@ -1,0 +1,100 @@
+-- Loading sessions: from the match that formed to the dedicated server that took it, or to the queue again.
+-- Needs players.lua and servers.lua.
+
+local FAR_US = 9000000000000000
+
+local function load_session(loading_session_id)
+  local f = call('HMGET', POOL .. 'loading:' .. loading_session_id, '#game_mode', '#players', '#state', '#deadline',
+    '#attempt', '#server', '#node', '#wait_until', '#created')
+  if not f[1] then
+    return nil
+  end
+  local players = {}
+  for player in string.gmatch(f[2], '%S+') do
+    players[#players + 1] = player
+  end
+  return { id = loading_session_id, game_mode = f[1], players = players, state = f[3], deadline = tonumber(f[4]),
+    attempt = tonumber(f[5]), server = f[6], node = f[7], wait_until = tonumber(f[8]), created = tonumber(f[9]) }
+end
+
+-- cjson escapes the slashes of an address, which is legal and ugly.
+local function json_string(text)
+  return (string.gsub(cjson.encode(text), '\\/', '/'))
+end
+
+local function players_json(players)
+  return '["' .. table.concat(players, '","') .. '"]'
+end
+
+-- A frame of the match: its head differs from player to player by `seq` alone, so the tail is built once.
+local function start_loading_tail(session, seconds)
+  return ',"loading_session_id":"' .. session.id .. '","game_mode":"' .. session.game_mode
+    .. '","players":' .. players_json(session.players)
+    .. ',"timeout_seconds":' .. string.format('%.14g', math.max(0, seconds)) .. '}'
+end
+
+local function start_loading_frame(seq, tail)
+  return '{"type":"start_loading","seq":' .. int(seq) .. tail
+end
+
+local function match_found_frame(seq, tail)
+  return '{"type":"match_found","seq":' .. int(seq) .. tail
+end
+
+local function forget_session(session)
+  call('DEL', POOL .. 'loading:' .. session.id)
+  call('ZREM', POOL .. 'sessions:loading:' .. session.game_mode, session.id)
+  call('ZREM', POOL .. 'sessions:allocating:' .. session.game_mode, session.id)
+  call('ZREM', POOL .. 'sessions:unplaced:' .. session.game_mode, session.id)
+end
+
+-- Undo a match. `at_fault` maps a player to the reason it leaves with; the others go back in front of the queue,
+-- but for those who left during the allocation, whom nobody waits for any more.
+local function cancel(session, reason, at_fault, now_us, redis_us)
+  for _, player in ipairs(session.players) do
+    local record = load_player(player)
+    if record and record.loading_session_id == session.id then
+      local gone = record.connection == '' and not call('ZSCORE', POOL .. 'held', player)
+      if at_fault[player] or gone then
+        call('ZREM', POOL .. 'held', player)
+        call('SREM', POOL .. 'node_players:' .. record.node, player)
+        bury(player, record, at_fault[player] or 'disconnected', redis_us)
+      else
+        local seq = next_seq(record.seq, redis_us)
+        local cancelled = '{"type":"match_cancelled","seq":' .. int(seq) .. ',"loading_session_id":"' .. session.id
+          .. '","reason":"' .. reason .. '","requeued":true}'
+        requeue(player, record, cancelled, seq, now_us)
+      end
+    end
+  end
+  forget_session(session)
+end
+
+-- What the allocator needs to ask a server for the session, as one flat list.
+local function order(session)
+  local f = call('HMGET', POOL .. 'server:' .. session.server, 'endpoint', 'host', 'batch')
+  local flat = { session.id, session.attempt, session.game_mode, session.server, f[1], f[2], f[3] }
+  for _, player in ipairs(session.players) do
+    flat[#flat + 1] = player
+  end
+  return flat
+end
+
+-- Reserve a slot for a ready match and lease the allocation to this node; without a slot it waits as `unplaced`,
+-- which spends no attempt. Returns the order, or nil while it waits.
+local function place(session, servers, node, lease_us, wait_us, now_us)
+  local loading_key = POOL .. 'loading:' .. session.id
+  local server_id = reserve(servers, session.id, session.game_mode, now_us)
+  if not server_id then
+    local wait_until = session.wait_until or now_us + wait_us
+    call('HSET', loading_key, '#server', '', '#wait_until', int(wait_until))
+    call('ZADD', POOL .. 'sessions:unplaced:' .. session.game_mode, int(wait_until), session.id)
+    call('ZADD', POOL .. 'sessions:allocating:' .. session.game_mode, FAR_US, session.id)
+    return nil
+  end
+  session.server, session.node, session.attempt = server_id, node, session.attempt + 1
+  call('HSET', loading_key, '#server', server_id, '#node', node, '#attempt', session.attempt)
+  call('ZREM', POOL .. 'sessions:unplaced:' .. session.game_mode, session.id)
+  call('ZADD', POOL .. 'sessions:allocating:' .. session.game_mode, int(now_us + lease_us), session.id)
+  return order(session)
+end

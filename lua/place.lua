@@ -1,0 +1,23 @@
+#!lua
+-- place: give slots that have become free to the ready matches of one mode that wait for one, longest wait first.
+--
+-- KEYS    clock
+-- ARGV    game_mode node lease_us wait_us limit
+-- RETURN  order...
+-- CODES   none
+-- TOUCHES clock loading:* sessions:* servers:open server:* reserved:* active:*
+-- SENDS   none
+-- INCLUDE pool players servers sessions
+
+local game_mode, node, lease_us, wait_us, limit = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local now_us = clock()
+local servers = open_servers()
+local reply = {}
+for _, loading_session_id in ipairs(call('ZRANGE', POOL .. 'sessions:unplaced:' .. game_mode, 0, limit - 1)) do
+  local flat = place(load_session(loading_session_id), servers, node, lease_us, wait_us, now_us)
+  if not flat then
+    break
+  end
+  reply[#reply + 1] = flat
+end
+return reply

@@ -1,0 +1,22 @@
+#!lua flags=allow-oom
+-- renew: a node is alive, knows these game modes, and still works on these allocations.
+--
+-- KEYS    clock
+-- ARGV    node lease_us game_modes; per allocation: game_mode loading_session_id
+-- WHERE   game_modes: separated by spaces
+-- RETURN  known
+--         known is 0 when the node was declared dead, or is new: it must re-assert its players
+-- CODES   none
+-- TOUCHES clock nodes modes sessions:*
+-- SENDS   none
+-- INCLUDE pool
+
+local node, lease_us = ARGV[1], tonumber(ARGV[2])
+local until_us = int(clock() + lease_us)
+for i = 4, #ARGV, 2 do
+  call('ZADD', POOL .. 'sessions:allocating:' .. ARGV[i], 'XX', until_us, ARGV[i + 1])
+end
+for game_mode in string.gmatch(ARGV[3], '%S+') do
+  call('SADD', POOL .. 'modes', game_mode)
+end
+return { 1 - call('ZADD', POOL .. 'nodes', until_us, node) }

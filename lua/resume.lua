@@ -1,0 +1,59 @@
+#!lua
+-- resume: players come back on new connections, each proved by its token; Redis decides here who owns the player.
+--
+-- KEYS    clock
+-- ARGV    per player: player_id connection node operation resume_token
+-- RETURN  per player: code game_mode frame...
+--         the frames are `resumed` and the frame of the player's state; they are for this connection alone
+-- CODES   ok, invalid_resume_token
+-- TOUCHES clock player:* queue:* held node_players:* loading:* match:*
+-- SENDS   node:*
+-- INCLUDE pool players servers sessions
+
+local now_us, redis_us = clock()
+local reply = {}
+
+local function frame_of_state(player, record, seq)
+  if record.state == 'queued' then
+    local requeued = call('HGET', POOL .. 'player:' .. player, 'requeued') == 'true'
+    return queued_frame(seq, record.game_mode, record.resume_token, requeued), 'queued_seq'
+  end
+  if record.state == 'matched' then
+    return match_found_frame(seq, call('GET', POOL .. 'match:' .. record.loading_session_id)), 'found_seq'
+  end
+  local session = load_session(record.loading_session_id)
+  return start_loading_frame(seq, start_loading_tail(session, (session.deadline - now_us) / 1000000)), 'loading_seq'
+end
+
+local function decide(player, connection, node, operation, resume_token)
+  local record = load_player(player)
+  if not record or record.resume_token ~= resume_token then
+    return { 'invalid_resume_token', '' }
+  end
+  if record.connection ~= '' and record.connection ~= connection then
+    tell_taken_over(player, record)
+  end
+  local seq = next_seq(record.seq, redis_us)
+  local session_field = ''
+  if record.loading_session_id ~= '' then
+    session_field = ',"loading_session_id":"' .. record.loading_session_id .. '"'
+  end
+  local resumed = '{"type":"resumed","seq":' .. int(seq) .. ',"state":"' .. record.state .. '","game_mode":"'
+    .. record.game_mode .. '"' .. session_field .. ',"resume_token":"' .. record.resume_token .. '"}'
+  local frame, seq_field = frame_of_state(player, record, seq + 1)
+  if record.state ~= 'matched' then
+    call('SREM', POOL .. 'node_players:' .. record.node, player)
+    call('SADD', POOL .. 'node_players:' .. node, player)
+    if call('ZREM', POOL .. 'held', player) == 1 and record.state == 'queued' then
+      call('ZADD', POOL .. 'queue:' .. record.game_mode .. ':front', record.enqueued_at, player)
+    end
+  end
+  call('HSET', POOL .. 'player:' .. player, 'connection', connection, 'node', node, 'operation', operation,
+    'seq', int(seq + 1), seq_field, int(seq + 1))
+  return { 'ok', record.game_mode, resumed, frame }
+end
+
+for i = 1, #ARGV, 5 do
+  reply[#reply + 1] = decide(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+end
+return reply

@@ -1,0 +1,54 @@
+"""Connections to Redis, with every automatic retry off: a re-sent command could run a script again unseen."""
+
+from urllib.parse import urlsplit, urlunsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+_SCHEMES = {"redis", "rediss", "unix"}
+_SOCKET_TIMEOUT_SECONDS = 2.0
+_CONNECT_TIMEOUT_SECONDS = 1.0
+_MAX_CONNECTIONS = 64
+
+
+def check_url(url: str) -> None:
+    """Raise ValueError unless this is the URL of a Redis that the store can use."""
+    scheme = urlsplit(url).scheme
+    if scheme not in _SCHEMES:
+        raise ValueError(
+            f"expected embedded://, embedded:///path, redis://, rediss:// or unix://, not {scheme or 'no scheme'}"
+        )
+
+
+def redact(url: str) -> str:
+    """The URL without its password, for logs."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+def connect(url: str) -> Redis:
+    """A client for one Redis. It connects when first used.
+
+    RESP2, since redis-py's maintenance notifications on RESP3 can shift the replies of a pooled connection.
+    """
+    check_url(url)
+    pool = ConnectionPool.from_url(
+        url,
+        protocol=2,
+        max_connections=_MAX_CONNECTIONS,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=_SOCKET_TIMEOUT_SECONDS,
+        socket_connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+    )
+    return Redis(connection_pool=pool)
+
+
+def dedicated_connection(client: Redis) -> Connection:
+    """A connection outside the pool, for the subscriber; it is not connected yet."""
+    connection: Connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it so
+    return connection

@@ -1,0 +1,311 @@
+"""The journey's transitions: enqueue, match, ready, place, confirm, fail, leave, hold, resume. One script each."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from match_server.errors import StoreUnavailable
+from match_server.store.scripts import Call, ItemFailed, ScriptRunner
+
+MATCHED_RECORD_SECONDS = 120
+_PLAYERS_PER_TRY_MATCH = 250
+_PLACED_PER_CALL = 64
+
+Outcome = Literal["full", "error", "unknown", "lost"]
+Failure = StoreUnavailable | ItemFailed
+
+
+class Enqueue(NamedTuple):
+    """Put a player into the queue. `operation` grows within a connection."""
+
+    player_id: str
+    connection: str
+    node: str
+    operation: int
+    resume_token: str
+
+
+class Ready(NamedTuple):
+    """A player has finished loading."""
+
+    player_id: str
+    connection: str
+    loading_session_id: str
+
+
+class Leave(NamedTuple):
+    """A player leaves: it asked to (`requested`), or its client closed cleanly (`disconnected`)."""
+
+    player_id: str
+    connection: str
+    operation: int
+    reason: Literal["requested", "disconnected"]
+
+
+class Hold(NamedTuple):
+    """A player's link broke; it keeps its place for the grace time."""
+
+    player_id: str
+    connection: str
+    grace_us: int
+
+
+class Resume(NamedTuple):
+    """A player comes back on a new connection."""
+
+    player_id: str
+    connection: str
+    node: str
+    operation: int
+    resume_token: str
+
+
+class CatchUp(NamedTuple):
+    """A session asks for the frames it may have missed, those after `seq`."""
+
+    player_id: str
+    connection: str
+    seq: int
+
+
+class Confirm(NamedTuple):
+    """A dedicated server made the session."""
+
+    loading_session_id: str
+    attempt: int
+    session_id: str
+    server_address: str
+
+
+class Fail(NamedTuple):
+    """A dedicated server did not make the session."""
+
+    loading_session_id: str
+    attempt: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a script said of one item. `fields` are the script's further entries, as text."""
+
+    code: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What it takes to ask a dedicated server for a session."""
+
+    loading_session_id: str
+    attempt: int
+    game_mode: str
+    server_id: str
+    endpoint: str  # base URL with the address that was checked at registration
+    host: str  # the name in the server's own control_url, for the Host header and TLS
+    batch: bool
+    players: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, flat: Sequence[Any]) -> "Order":
+        """Read an order as the scripts write it; an unknown server leaves its fields empty."""
+        session, attempt, mode, server, endpoint, host, batch, *players = flat
+        return cls(
+            loading_session_id=_text(session),
+            attempt=int(attempt),
+            game_mode=_text(mode),
+            server_id=_text(server),
+            endpoint=_text(endpoint),
+            host=_text(host),
+            batch=_text(batch) == "1",
+            players=tuple(_text(player) for player in players),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Readied:
+    """What became of a `Ready`: the order, when this player was the last one and a slot was free."""
+
+    code: str
+    order: Order | None
+    loading_ms: int | None  # when this player was the last one
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What a TryMatch formed."""
+
+    formed: int = 0
+    more: bool = False  # another call would form a match now
+    unplaced: int = 0  # ready matches that wait for a slot
+    waits_ms: tuple[int, ...] = ()  # how long each matched player had waited
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What became of a `Confirm`."""
+
+    code: str
+    players: tuple[str, ...] = ()
+    since_match_ms: int | None = None  # from the match to this confirmation
+
+
+@dataclass(slots=True)
+class Step:
+    """What has gathered in a matchmaker's mailbox: one script call per kind, one round trip for all."""
+
+    enqueues: list[Enqueue] = field(default_factory=list)
+    readies: list[Ready] = field(default_factory=list)
+    leaves: list[Leave] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
+    resumes: list[Resume] = field(default_factory=list)
+    catch_ups: list[CatchUp] = field(default_factory=list)
+    match: bool = False
+    place: bool = False
+
+
+@dataclass(slots=True)
+class StepResult:
+    """The answers, in the order of the step's items."""
+
+    enqueues: list[Answer | Failure] = field(default_factory=list)
+    readies: list[Readied | Failure] = field(default_factory=list)
+    leaves: list[Answer | Failure] = field(default_factory=list)
+    holds: list[Answer | Failure] = field(default_factory=list)
+    resumes: list[Answer | Failure] = field(default_factory=list)
+    catch_ups: list[Answer | Failure] = field(default_factory=list)
+    matched: Matched = field(default_factory=Matched)
+    placed: list[Order] = field(default_factory=list)
+
+    def take_matched(self, reply: Sequence[int]) -> None:
+        """Read what try_match said; nothing when Redis refused it for now."""
+        if reply:
+            formed, more, unplaced, *waits = reply
+            self.matched = Matched(formed=formed, more=bool(more), unplaced=unplaced, waits_ms=tuple(waits))
+
+    def take_placed(self, reply: Sequence[Sequence[Any]]) -> None:
+        """Read the orders of place; none when Redis refused it for now."""
+        self.placed = [Order.parse(flat) for flat in reply]
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationPolicy:
+    """Who allocates, and how long it may take."""
+
+    node: str
+    lease_us: int
+    wait_us: int
+    attempts: int
+
+
+class JourneyStore:
+    """The transitions of players and matches, one matchmaking pool."""
+
+    def __init__(self, runner: ScriptRunner, *, policy: AllocationPolicy, loading_timeout_us: int) -> None:
+        self._runner = runner
+        self._policy = policy
+        self._loading_timeout_us = loading_timeout_us
+
+    async def step(self, game_mode: str, size: int, step: Step) -> StepResult:
+        """Run everything that waits for one game mode in one round trip.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer; the step may have taken effect, and may be repeated.
+        """
+        policy = self._policy
+        result = StepResult()
+        batches: list[tuple[Call, Callable[[Any], None]]] = [
+            (Call("leave", (), step.leaves), _into(result.leaves, _answer)),
+            (Call("hold", (), step.holds), _into(result.holds, _answer)),
+            (Call("resume", (), step.resumes), _into(result.resumes, _answer)),
+            (Call("enqueue", (game_mode,), step.enqueues), _into(result.enqueues, _answer)),
+            (
+                Call("ready", (policy.node, policy.lease_us, policy.wait_us), step.readies),
+                _into(result.readies, _readied),
+            ),
+            (Call("catch_up", (), step.catch_ups), _into(result.catch_ups, _answer)),
+        ]
+        plan = [(call, sink) for call, sink in batches if call.items]
+        if step.place:
+            arguments = (game_mode, policy.node, policy.lease_us, policy.wait_us, _PLACED_PER_CALL)
+            plan.append((Call("place", arguments), result.take_placed))
+        if step.match:
+            seed = secrets.token_hex(16)
+            matching = (game_mode, size, _PLAYERS_PER_TRY_MATCH, seed, self._loading_timeout_us)
+            plan.append((Call("try_match", matching), result.take_matched))
+        replies = await self._runner.run([call for call, _ in plan])
+        for (call, sink), reply in zip(plan, replies, strict=True):
+            # A refusal of the whole call is the answer to each of its items.
+            sink([reply] * len(call.items) if isinstance(reply, StoreUnavailable) else reply)
+        return result
+
+    async def confirm(self, items: Sequence[Confirm]) -> list[Confirmed | Failure]:
+        """Turn created sessions into matches and tell their players.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer; may be repeated.
+        """
+        reply = await self._runner.one("confirm", MATCHED_RECORD_SECONDS, items=items)
+        return [
+            entry
+            if isinstance(entry, ItemFailed)
+            else Confirmed(
+                code=_text(entry[0]),
+                since_match_ms=int(entry[1]) if int(entry[1]) >= 0 else None,
+                players=tuple(_text(player) for player in entry[2:]),
+            )
+            for entry in reply
+        ]
+
+    async def fail(self, items: Sequence[Fail]) -> list[tuple[str, Order | None] | Failure]:
+        """End an attempt: another server, a wait for a slot, or the queue again.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer; may be repeated.
+        """
+        policy = self._policy
+        arguments = (policy.node, policy.lease_us, policy.wait_us, policy.attempts)
+        reply = await self._runner.one("fail", *arguments, items=items)
+        return [
+            entry if isinstance(entry, ItemFailed) else (_text(entry[0]), Order.parse(entry[1]) if entry[1] else None)
+            for entry in reply
+        ]
+
+    async def adopt(self, limit: int) -> list[Order]:
+        """Take over at most `limit` allocations per game mode whose lease ran out.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer; may be repeated.
+        """
+        policy = self._policy
+        arguments = (policy.node, policy.lease_us, policy.wait_us, policy.attempts, limit)
+        return [Order.parse(flat) for flat in await self._runner.one("adopt", *arguments)]
+
+
+def _text(value: bytes | str | int | None) -> str:
+    if isinstance(value, bytes):
+        return value.decode()
+    return "" if value is None else str(value)
+
+
+def _into(answers: list[Any], parse: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """A sink that parses each entry of a reply, and keeps an entry that is a failure as it is."""
+
+    def sink(entries: Any) -> None:
+        answers.extend(entry if isinstance(entry, StoreUnavailable | ItemFailed) else parse(entry) for entry in entries)
+
+    return sink
+
+
+def _answer(entry: Sequence[Any]) -> Answer:
+    return Answer(_text(entry[0]), tuple(_text(value) for value in entry[1:]))
+
+
+def _readied(entry: Sequence[Any]) -> Readied:
+    code, order, loading_ms = entry if len(entry) == 3 else (entry[0], [], -1)
+    return Readied(
+        code=_text(code),
+        order=Order.parse(order) if order else None,
+        loading_ms=loading_ms if loading_ms >= 0 else None,
+    )

@@ -1,0 +1,205 @@
+"""What janitors run: the sweep of every deadline, leases of nodes, and the readings that operators and metrics take."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio import Redis
+
+from match_server.errors import StoreUnavailable
+from match_server.store.scripts import Call, ScriptRunner
+
+SWEPT_PER_CALL = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What one sweep ended. `acted` is False when the pool's clock had stood still and nothing was judged."""
+
+    acted: bool
+    gap_seconds: float = 0
+    loading_timeouts: int = 0
+    allocation_timeouts: int = 0
+    grace_ended: int = 0
+    cancelled_by_leaving: int = 0
+    queue_timeouts: int = 0
+    dead_nodes: tuple[str, ...] = ()
+    lost_servers: int = 0
+    lost_sessions: int = 0
+    overdue_sessions: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStatus:
+    """One game mode at one instant."""
+
+    game_mode: str
+    waiting: int
+    held: int
+    oldest_wait_seconds: float | None
+    loading_sessions: int
+    allocating_sessions: int
+    unplaced_sessions: int
+    matches_last_minute: int
+    paused: bool
+
+
+class UpkeepStore:
+    """Deadlines and leases of one matchmaking pool."""
+
+    def __init__(self, runner: ScriptRunner, redis: Redis, *, prefix: str, node: str) -> None:
+        self._runner = runner
+        self._redis = redis
+        self._prefix = prefix
+        self._node = node
+
+    async def sweep(self, *, period_us: int, grace_us: int, queue_timeout_us: int) -> Swept:
+        """End everything whose time is up, at most `SWEPT_PER_CALL` of each kind.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        act, gap_us = await self._runner.one("sweep", period_us, await self._run_id())
+        if not act:
+            return Swept(acted=False, gap_seconds=gap_us / 1_000_000)
+        replies = await self._runner.run(
+            [
+                Call("expire_nodes", (SWEPT_PER_CALL, grace_us)),
+                Call("expire_players", (SWEPT_PER_CALL, queue_timeout_us)),
+                Call("expire_sessions", (SWEPT_PER_CALL,)),
+                Call("expire_servers", (SWEPT_PER_CALL,)),
+            ]
+        )
+        for reply in replies:
+            if isinstance(reply, StoreUnavailable):
+                raise reply
+        nodes, players, sessions, servers = replies
+        return Swept(
+            acted=True,
+            dead_nodes=tuple(node.decode() for node in nodes[1:]),
+            grace_ended=players[0],
+            cancelled_by_leaving=players[1],
+            queue_timeouts=players[2],
+            loading_timeouts=sessions[0],
+            allocation_timeouts=sessions[1],
+            lost_servers=servers[0],
+            lost_sessions=servers[1],
+            overdue_sessions=servers[2],
+        )
+
+    async def renew(
+        self, *, lease_us: int, game_modes: Iterable[str], allocations: Sequence[tuple[str, str]] = ()
+    ) -> bool:
+        """Extend this node's lease and those of its allocations, given as (game_mode, loading_session_id).
+
+        Returns:
+            Whether the node was still known; if not, it is new or was declared dead.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        (known,) = await self._runner.one("renew", self._node, lease_us, " ".join(game_modes), items=allocations)
+        return bool(known)
+
+    async def retire(self, *, grace_us: int) -> int:
+        """Hold whoever is still attributed to this node, and end its lease. Returns how many were held.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        total, left = 0, 1
+        while left:
+            held, left = await self._runner.one("retire_node", self._node, grace_us, SWEPT_PER_CALL)
+            total += held
+        return total
+
+    async def queues(self, game_modes: Sequence[str]) -> list[QueueStatus]:
+        """Look at game modes, in one atomic reading.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        reply = await self._runner.one("queues", items=[(mode,) for mode in game_modes])
+        return [
+            QueueStatus(
+                game_mode=mode,
+                waiting=entry[0],
+                held=entry[1],
+                oldest_wait_seconds=entry[2] / 1000 if entry[2] >= 0 else None,
+                loading_sessions=entry[3],
+                allocating_sessions=entry[4],
+                unplaced_sessions=entry[5],
+                matches_last_minute=entry[6],
+                paused=bool(entry[7]),
+            )
+            for mode, entry in zip(game_modes, reply, strict=True)
+        ]
+
+    async def pause(self, game_mode: str, *, paused: bool) -> None:
+        """Pause a mode, or let it go on. Doing so twice changes nothing.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        key = f"{self._prefix}paused"
+        await self._command("SADD" if paused else "SREM", key, game_mode)
+
+    async def player(self, player_id: str) -> dict[str, str] | None:
+        """A player's record, with `held_until` (Redis' microseconds) when its link is lost; None without a record.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hgetall(f"{self._prefix}player:{player_id}")
+        pipeline.zscore(f"{self._prefix}held", player_id)
+        try:
+            record, held_until = await pipeline.execute()
+        except (exceptions.RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+        if not record:
+            return None
+        found = {key.decode(): value.decode() for key, value in record.items()}
+        if held_until is not None:
+            found["held_until"] = str(int(held_until))
+        return found
+
+    async def secret(self, proposed: str) -> str:
+        """The pool's secret, which signs resume tokens: the first one that any node proposed.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        key = f"{self._prefix}secret"
+        await self._command("SET", key, proposed, "NX")
+        stored = await self._command("GET", key)
+        return str(stored.decode())
+
+    async def publish_to_node(self, message: str) -> None:
+        """Publish on this node's own channel, whose silence tells that the pub/sub link is dead.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        await self._command("PUBLISH", f"{self._prefix}node:{self._node}", message)
+
+    async def ping(self) -> None:
+        """Raise StoreUnavailable unless Redis answers."""
+        await self._command("PING")
+
+    async def _run_id(self) -> str:
+        """Redis' run id, which changes when it restarts."""
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.info("server")
+        try:
+            (info,) = await pipeline.execute()
+        except (exceptions.RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+        return str(info["run_id"])
+
+    async def _command(self, *arguments: Any) -> Any:
+        try:
+            return await self._redis.execute_command(*arguments)  # type: ignore[no-untyped-call]
+        except (exceptions.RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error

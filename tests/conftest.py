@@ -1,0 +1,26 @@
+"""What every test may use: a real Redis of its own, and a pool of its own on it."""
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from match_server.store.embedded import EmbeddedRedis
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL of one embedded server for the whole run; each test takes a prefix of its own on it."""
+    server = EmbeddedRedis("embedded://")
+    asyncio.run(server.__aenter__())
+    try:
+        yield server.url
+    finally:
+        asyncio.run(server.__aexit__())
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A key prefix that no other test uses."""
+    return f"{{{uuid.uuid4().hex[:8]}}}:"
