@@ -3,7 +3,7 @@
 --
 -- KEYS    clock
 -- ARGV    game_mode; per player: player_id connection node operation resume_token
--- RETURN  per player: code resume_token (the latter when queued)
+-- RETURN  per player: code resume_token queued_seq (the latter two when this connection owns the player)
 -- CODES   queued (also when this very operation is repeated), already_in_queue, queue_paused,
 --         stale (the connection has left since it asked: a command overtaken by its own repeat)
 -- TOUCHES clock player:* left:* paused queue:* waiting:* node_players:*
@@ -20,9 +20,12 @@ local function decide(player, connection, node, operation, resume_token)
   local seq
   if record then
     if record.connection == connection and tonumber(record.operation) >= tonumber(operation) then
-      return { 'queued', record.resume_token }
+      return { 'queued', record.resume_token, call('HGET', POOL .. 'player:' .. player, 'queued_seq') }
     end
     if record.state ~= 'matched' then
+      if record.connection == connection then
+        return { 'already_in_queue', record.resume_token, call('HGET', POOL .. 'player:' .. player, 'queued_seq') }
+      end
       return { 'already_in_queue' }
     end
     seq = record.seq
@@ -52,7 +55,7 @@ local function decide(player, connection, node, operation, resume_token)
   waiting[#waiting + 1] = int(now_us)
   waiting[#waiting + 1] = player
   publish(player, queued_frame(seq, game_mode, resume_token, false))
-  return { 'queued', resume_token }
+  return { 'queued', resume_token, int(seq) }
 end
 
 for i = 2, #ARGV, 5 do

@@ -18,18 +18,22 @@ local now_us, redis_us = clock()
 local reply = {}
 
 -- Unknown is a state: such a slot stays taken until the server's heartbeats list the session or deny it.
+-- A slot that is void is settled: its server is gone, or a new incarnation, which does not answer for the old one.
 local function settle(session, outcome)
-  local server_key = POOL .. 'server:' .. session.server
-  if outcome == 'lost' or call('EXISTS', server_key) == 0 then
+  local server_key, reserved = POOL .. 'server:' .. session.server, POOL .. 'reserved:' .. session.server
+  if outcome == 'lost' or call('HEXISTS', reserved, session.id) == 0 then
     return
   end
   if outcome == 'unknown' then
-    call('HSET', POOL .. 'reserved:' .. session.server, session.id, 'unknown 0')
+    call('HSET', reserved, session.id, 'unknown 0')
   else
-    call('HDEL', POOL .. 'reserved:' .. session.server, session.id)
+    call('HDEL', reserved, session.id)
   end
   if outcome == 'full' then
     call('HSET', server_key, 'full', '1')
+    if call('HGET', server_key, 'probe') == session.id then
+      call('HDEL', server_key, 'probe') -- the quarantine's probe may be repeated once there is room
+    end
   else
     quarantine(session.server, now_us)
   end
@@ -44,7 +48,10 @@ local function decide(loading_session_id, attempt, outcome)
   if session.attempt == attempt + 1 and session.node == node and session.server ~= '' then
     return { 'placed', order(session) } -- a repeat, whose first answer was lost
   end
-  if session.attempt ~= attempt or session.server == '' then
+  if session.attempt == attempt and attempt > 0 and session.server == '' then
+    return { 'waiting', {} } -- a repeat
+  end
+  if session.attempt ~= attempt then
     return { 'stale', {} }
   end
   settle(session, outcome)

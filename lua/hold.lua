@@ -4,18 +4,26 @@
 -- KEYS    clock
 -- ARGV    per player: player_id connection grace_us
 -- RETURN  per player: code
--- CODES   held, not_in_queue (another connection owns the player, or nobody does, or it has been matched)
+-- CODES   held (also when repeated), not_in_queue (another connection owns the player, or nobody does, or it has been
+--         matched)
 -- TOUCHES clock player:* queue:* held node_players:*
 -- SENDS   none
 -- INCLUDE pool players
 
 local now_us = clock()
 local reply = {}
+
+local function held_before(player, connection)
+  return call('ZSCORE', POOL .. 'held', player) and call('HGET', POOL .. 'player:' .. player, 'lost') == connection
+end
+
 for i = 1, #ARGV, 3 do
   local player, connection, grace_us = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local record = load_player(player)
   if record and record.connection == connection and record.state ~= 'matched' then
     hold(player, record, now_us + grace_us)
+    reply[#reply + 1] = { 'held' }
+  elseif record and record.connection == '' and held_before(player, connection) then -- the grace is not prolonged
     reply[#reply + 1] = { 'held' }
   else
     reply[#reply + 1] = { 'not_in_queue' }

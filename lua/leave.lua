@@ -20,8 +20,13 @@ local function decide(player, connection, operation, reason)
     local repeated = tomb[1] == connection and tonumber(tomb[2]) >= tonumber(operation)
     return { repeated and 'ok' or 'not_in_queue' }
   end
-  if record.connection ~= connection then
-    return { 'not_in_queue' }
+  if record.connection ~= connection then -- a repeat, where its match went on without it
+    local gone = record.connection == '' and not call('ZSCORE', POOL .. 'held', player)
+    local repeated = gone and call('HGET', POOL .. 'player:' .. player, 'lost') == connection
+    return { repeated and 'ok' or 'not_in_queue' }
+  end
+  if tonumber(record.operation) > tonumber(operation) then
+    return { 'ok' } -- a late repeat: this connection is on its next journey by now
   end
   if record.state == 'queued' or record.state == 'loading' then
     record.operation = operation
@@ -36,7 +41,7 @@ local function decide(player, connection, operation, reason)
   if reason == 'requested' then
     return { 'too_late', record.state, record.loading_session_id }
   end
-  call('HSET', POOL .. 'player:' .. player, 'connection', '')
+  call('HSET', POOL .. 'player:' .. player, 'connection', '', 'lost', connection)
   call('SREM', POOL .. 'node_players:' .. record.node, player)
   return { 'ok' }
 end

@@ -21,8 +21,9 @@ local function pop_random(count)
   return call('SPOP', queue, count)
 end
 
-local function new_id(index)
-  local hex = redis.sha1hex(seed .. ':' .. index)
+-- The time keeps the repeat of a call, whose first reply was lost, from giving the ids of its first matches again.
+local function new_id(index, redis_us)
+  local hex = redis.sha1hex(seed .. ':' .. int(redis_us) .. ':' .. index)
   return string.sub(hex, 1, 8) .. '-' .. string.sub(hex, 9, 12) .. '-4' .. string.sub(hex, 14, 16) .. '-a'
     .. string.sub(hex, 18, 20) .. '-' .. string.sub(hex, 21, 32)
 end
@@ -106,7 +107,7 @@ local reply = { formed, 0, unplaced }
 local no_longer_waiting = {}
 
 for index = 1, formed do
-  local session = { id = new_id(index), game_mode = game_mode, players = {} }
+  local session = { id = new_id(index, redis_us), game_mode = game_mode, players = {} }
   local fields = { '#game_mode', game_mode, '#state', 'loading', '#attempt', 0, '#server', '', '#node', '',
     '#created', int(now_us), '#deadline', int(now_us + loading_timeout_us), '#missing', size }
   for place_in_match = 1, size do

@@ -41,7 +41,7 @@ local function hold(player, record, until_us)
   if record.state == 'queued' then
     take_from_queue(player, record.game_mode)
   end
-  call('HSET', POOL .. 'player:' .. player, 'connection', '')
+  call('HSET', POOL .. 'player:' .. player, 'connection', '', 'lost', record.connection)
   call('SREM', POOL .. 'node_players:' .. record.node, player)
   call('ZADD', POOL .. 'held', int(until_us), player)
 end
@@ -60,9 +60,10 @@ local function requeue(player, record, cancelled, cancelled_seq, now_us)
   publish(player, queued_frame(seq, record.game_mode, record.resume_token, true))
 end
 
--- The part of a record that deciding takes; nil when there is none.
+-- The part of a record that deciding takes; nil when there is none. A key of another type is none, too: it must not
+-- fail a call that has popped other players before it comes to this one.
 local function load_player(player)
-  local f = call('HMGET', POOL .. 'player:' .. player, 'state', 'game_mode', 'connection', 'node', 'operation',
+  local f = redis.pcall('HMGET', POOL .. 'player:' .. player, 'state', 'game_mode', 'connection', 'node', 'operation',
     'seq', 'loading_session_id', 'enqueued_at', 'resume_token')
   if not f[1] then
     return nil

@@ -8,7 +8,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 _SCHEMES = {"redis", "rediss", "unix"}
-_SOCKET_TIMEOUT_SECONDS = 2.0
+_SOCKET_TIMEOUT_SECONDS = 1.5
 _CONNECT_TIMEOUT_SECONDS = 1.0
 _MAX_CONNECTIONS = 64
 
@@ -45,7 +45,7 @@ def connect(url: str) -> Redis:
         socket_timeout=_SOCKET_TIMEOUT_SECONDS,
         socket_connect_timeout=_CONNECT_TIMEOUT_SECONDS,
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # which closes with the client
 
 
 def dedicated_connection(client: Redis) -> Connection:

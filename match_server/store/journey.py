@@ -240,7 +240,7 @@ class JourneyStore:
             sink([reply] * len(call.items) if isinstance(reply, StoreUnavailable) else reply)
         return result
 
-    async def confirm(self, items: Sequence[Confirm]) -> list[Confirmed | Failure]:
+    async def confirm(self, items: Sequence[Confirm]) -> list[Confirmed | ItemFailed]:
         """Turn created sessions into matches and tell their players.
 
         Raises:
@@ -258,7 +258,7 @@ class JourneyStore:
             for entry in reply
         ]
 
-    async def fail(self, items: Sequence[Fail]) -> list[tuple[str, Order | None] | Failure]:
+    async def fail(self, items: Sequence[Fail]) -> list[tuple[str, Order | None] | ItemFailed]:
         """End an attempt: another server, a wait for a slot, or the queue again.
 
         Raises:

@@ -15,10 +15,13 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+import structlog
 from redis import exceptions
 from redis.asyncio import Redis
 
 from match_server.errors import ScriptError, StoreUnavailable
+
+log = structlog.get_logger(__name__)
 
 # The arguments of each script: first those of the whole call, then those of each item of its batch.
 SCRIPTS: Mapping[str, tuple[str, str]] = {
@@ -53,8 +56,9 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
 }
 
 _HEADER_FIELD = re.compile(r"^-- ([A-Z]+) +(.*)$")
-_ATTEMPTS = 4
-_RETRY_SECONDS = (0.0, 0.05, 0.2)
+_GIVE_UP_SECONDS = 3.0  # for one round trip, however often it is asked
+_RETRY_SECONDS = 0.05
+_CLOSED_SECONDS = 0.5  # after an outage was seen, calls are refused at once for this long, then one tries
 # Redis is there, but cannot work now: the caller is told so, and asks again later.
 _NOT_NOW = (
     "OOM",
@@ -180,6 +184,7 @@ class ScriptRunner:
         self._clock_key = f"{prefix}clock"
         self._scripts = scripts
         self._observe = observe
+        self._closed_until = 0.0  # not 0 while Redis is known to be out of reach
 
     async def load(self) -> None:
         """Send every script to Redis, which also checks its syntax.
@@ -238,22 +243,35 @@ class ScriptRunner:
         return [entry for reply in singles for entry in reply]
 
     async def _round_trip(self, calls: Sequence[Call]) -> list[Any]:
-        started = time.perf_counter()
-        for attempt in range(_ATTEMPTS):
+        started = time.monotonic()
+        if started < self._closed_until:
+            raise StoreUnavailable("Redis is out of reach")
+        while True:
             pipeline = self._redis.pipeline(transaction=False)
             for call in calls:
                 flat = [value for item in call.items for value in item]
                 pipeline.evalsha(self._scripts[call.script].sha, 1, self._clock_key, *call.arguments, *flat)
             try:
                 replies: list[Any] = await pipeline.execute(raise_on_error=False)
-            except (exceptions.RedisError, OSError) as error:
-                if attempt == _ATTEMPTS - 1:
+                if any(isinstance(reply, exceptions.NoScriptError) for reply in replies):
+                    await self.load()
+                    continue
+            except (exceptions.RedisError, OSError, StoreUnavailable) as error:
+                if time.monotonic() - started > _GIVE_UP_SECONDS:
+                    self._lost(error)
                     raise StoreUnavailable(str(error)) from error
-                await asyncio.sleep(_RETRY_SECONDS[attempt])
+                await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            if any(isinstance(reply, exceptions.NoScriptError) for reply in replies):
-                await self.load()
-                continue
-            self._observe(calls[0].script, time.perf_counter() - started)
+            self._found()
+            self._observe(calls[0].script, time.monotonic() - started)
             return replies
-        raise StoreUnavailable("Redis forgets its scripts as fast as they are loaded")
+
+    def _lost(self, error: Exception) -> None:
+        if not self._closed_until:
+            log.warning("redis_out_of_reach", error=str(error))
+        self._closed_until = time.monotonic() + _CLOSED_SECONDS
+
+    def _found(self) -> None:
+        if self._closed_until:
+            log.info("redis_back")
+        self._closed_until = 0.0

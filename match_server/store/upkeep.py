@@ -146,7 +146,9 @@ class UpkeepStore:
         await self._command("SADD" if paused else "SREM", key, game_mode)
 
     async def player(self, player_id: str) -> dict[str, str] | None:
-        """A player's record, with `held_until` (Redis' microseconds) when its link is lost; None without a record.
+        """A player's record, with `held_until` when its link is lost; None without a record.
+
+        Its times are microseconds of the pool's clock; `stopped_us` is what that one is behind the Unix clock.
 
         Raises:
             StoreUnavailable: Redis gave no answer.
@@ -154,8 +156,9 @@ class UpkeepStore:
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hgetall(f"{self._prefix}player:{player_id}")
         pipeline.zscore(f"{self._prefix}held", player_id)
+        pipeline.hget(f"{self._prefix}clock", "stopped_us")
         try:
-            record, held_until = await pipeline.execute()
+            record, held_until, stopped_us = await pipeline.execute()
         except (exceptions.RedisError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
         if not record:
@@ -163,6 +166,7 @@ class UpkeepStore:
         found = {key.decode(): value.decode() for key, value in record.items()}
         if held_until is not None:
             found["held_until"] = str(int(held_until))
+        found["stopped_us"] = (stopped_us or b"0").decode()
         return found
 
     async def secret(self, proposed: str) -> str:

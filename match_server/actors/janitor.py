@@ -1,0 +1,111 @@
+"""The janitor: one per node. Ends what is past its deadline, whoever began it, and keeps this node's own lease.
+
+Any node's janitor does the work of all: deadlines live in Redis, by Redis' clock, and each is ended by one script.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import structlog
+
+from match_server.actors.allocator import AllocatorMessage, Provision
+from match_server.actors.core import Actor, Ref
+from match_server.actors.subscriber import CatchUpAll, SubscriberMessage
+from match_server.errors import ActorStopped, MailboxFull, StoreUnavailable
+from match_server.resume_tokens import TokenMint
+from match_server.store.journey import JourneyStore
+from match_server.store.upkeep import Swept, UpkeepStore
+
+log = structlog.get_logger(__name__)
+
+MAILBOX_LIMIT = 16
+SWEEP_SECONDS = 0.5
+_ADOPTED_PER_SWEEP = 64
+
+
+class _Sweep:
+    __slots__ = ()
+
+
+class _Renew:
+    __slots__ = ()
+
+
+JanitorMessage: TypeAlias = _Sweep | _Renew
+
+
+class Janitor(Actor[JanitorMessage]):
+    """Sweeps, renews, adopts. While Redis is away it just tries again."""
+
+    def __init__(
+        self,
+        *,
+        upkeep: UpkeepStore,
+        store: JourneyStore,
+        tokens: TokenMint,
+        allocator: Ref[AllocatorMessage],
+        subscriber: Ref[SubscriberMessage],
+        game_modes: Sequence[str],
+        node_lease_seconds: float,
+        grace_seconds: float,
+        queue_timeout_seconds: float,
+        observe: Callable[[Swept], None],
+    ) -> None:
+        """`observe` is told of each sweep that acted."""
+        self._upkeep = upkeep
+        self._store = store
+        self._tokens = tokens
+        self._allocator = allocator
+        self._subscriber = subscriber
+        self._game_modes = game_modes
+        self._node_lease_seconds = node_lease_seconds
+        self._grace_us = int(grace_seconds * 1_000_000)
+        self._queue_timeout_us = int(queue_timeout_seconds * 1_000_000)
+        self._observe = observe
+        self._known = False  # this node has had a lease
+
+    async def started(self) -> None:
+        """Take a lease at once, then keep it."""
+        self.ref.tell(_Renew())
+        self.every(SWEEP_SECONDS, _Sweep)
+        self.every(self._node_lease_seconds / 3, _Renew)
+
+    async def receive(self, batch: Sequence[JanitorMessage]) -> None:
+        """Do what is due; once, however often it was asked for."""
+        try:
+            if any(isinstance(message, _Renew) for message in batch):
+                await self._renew()
+            if any(isinstance(message, _Sweep) for message in batch):
+                await self._sweep()
+        except StoreUnavailable as error:
+            log.debug("upkeep_put_off", cause=str(error))
+
+    async def _renew(self) -> None:
+        if not self._tokens.ready:
+            self._tokens.learn(await self._upkeep.secret(secrets.token_hex(32)))
+        lease_us = int(self._node_lease_seconds * 1_000_000)
+        known = await self._upkeep.renew(lease_us=lease_us, game_modes=self._game_modes)
+        if self._known and not known:
+            log.warning("node_was_thought_dead")
+            self._subscriber.tell(CatchUpAll())
+        self._known = True
+
+    async def _sweep(self) -> None:
+        swept = await self._upkeep.sweep(
+            period_us=int(SWEEP_SECONDS * 1_000_000), grace_us=self._grace_us, queue_timeout_us=self._queue_timeout_us
+        )
+        if not swept.acted:
+            log.info("clock_stood_still", seconds=round(swept.gap_seconds, 3))
+            return
+        self._observe(swept)
+        if swept.dead_nodes:
+            log.warning("nodes_dead", nodes=swept.dead_nodes)
+        if swept.lost_servers:
+            log.warning("servers_lost", servers=swept.lost_servers, sessions=swept.lost_sessions)
+        for order in await self._store.adopt(_ADOPTED_PER_SWEEP):
+            log.info("allocation_adopted", loading_session_id=order.loading_session_id, attempt=order.attempt)
+            try:
+                self._allocator.tell(Provision(order))
+            except (MailboxFull, ActorStopped):
+                log.warning("allocation_left_to_its_lease", loading_session_id=order.loading_session_id)

@@ -1,0 +1,198 @@
+"""The matchmaker: one per game mode. Gathers what sessions ask, and runs it as one script call of each kind.
+
+Whatever waits in the mailbox goes to Redis in one round trip, with a TryMatch behind it; the next batch gathers
+meanwhile. A TryMatch forms as many matches as one call may; while it could form more, the matchmaker calls again.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import structlog
+
+from match_server.actors.allocator import AllocatorMessage, Provision
+from match_server.actors.core import Actor, Ref, Request
+from match_server.config import GameMode
+from match_server.errors import ActorStopped, MailboxFull, StoreUnavailable
+from match_server.store.journey import (
+    Answer,
+    CatchUp,
+    Enqueue,
+    Failure,
+    Hold,
+    JourneyStore,
+    Leave,
+    Matched,
+    Order,
+    Readied,
+    Ready,
+    Resume,
+    Step,
+    StepResult,
+)
+from match_server.store.scripts import ItemFailed
+
+log = structlog.get_logger(__name__)
+
+MAILBOX_LIMIT = 50_000  # a request or two of every connection a node may hold
+
+
+class InternalError(Exception):
+    """A bug met while this one request was carried out; `error_id` stands in the log too."""
+
+    def __init__(self, error_id: str) -> None:
+        super().__init__(error_id)
+        self.error_id = error_id
+
+
+class JourneyRequest(Request[Answer]):
+    """One player's step. The answer's code is a script's; see the header of the script of that name."""
+
+    __slots__ = ("item",)
+
+    def __init__(self, item: "Enqueue | Ready | Leave | Hold | Resume | CatchUp") -> None:
+        super().__init__()
+        self.item = item
+
+
+class Tick:
+    """Try to form matches, and to place ready ones."""
+
+    __slots__ = ()
+
+
+MatchmakerMessage: TypeAlias = JourneyRequest | Tick
+TICK = Tick()
+
+
+class Matchmaker(Actor[MatchmakerMessage]):
+    """Drains its mailbox into `Step`s. Holds nothing that a fresh instance could not do without."""
+
+    def __init__(
+        self,
+        *,
+        game_mode: GameMode,
+        store: JourneyStore,
+        allocator: Ref[AllocatorMessage],
+        tick_seconds: float,
+        match_on_enqueue: bool,
+        observe: Callable[[Matched], None],
+        observe_loading: Callable[[float], None],
+    ) -> None:
+        """`observe` is told of each TryMatch that formed something, `observe_loading` the seconds a match loaded."""
+        self._mode = game_mode
+        self._store = store
+        self._allocator = allocator
+        self._tick_seconds = tick_seconds
+        self._match_on_enqueue = match_on_enqueue
+        self._observe = observe
+        self._observe_loading = observe_loading
+        self._unplaced = 0  # ready matches of this mode that wait for a slot, as the last TryMatch saw it
+
+    async def started(self) -> None:
+        """Tick from now on."""
+        self.every(self._tick_seconds, lambda: TICK)
+
+    async def receive(self, batch: Sequence[MatchmakerMessage]) -> None:
+        """One round trip for the whole batch. A Redis out of reach is the answer to every request in it."""
+        step, requests = Step(), _Requests()
+        ticked = False
+        for message in batch:
+            if isinstance(message, Tick):
+                ticked = True
+            elif message.open:
+                requests.sort(message, step)
+        # Anything that may have put players into the queue may have filled a match.
+        filled = step.enqueues or step.resumes or step.leaves
+        step.match = ticked or (self._match_on_enqueue and bool(filled))
+        step.place = ticked and self._unplaced > 0
+        try:
+            result = await self._store.step(self._mode.name, self._mode.players, step)
+        except StoreUnavailable as error:
+            requests.fail(error)
+            return
+        requests.answer(result)
+        self._allocate(result)
+        if step.match:
+            self._after_match(result.matched)
+
+    def _allocate(self, result: StepResult) -> None:
+        for readied in result.readies:
+            if not isinstance(readied, Readied):
+                continue
+            if readied.loading_ms is not None:
+                self._observe_loading(readied.loading_ms / 1000)
+                self._unplaced += readied.order is None
+            if readied.order:
+                self._provision(readied.order)
+        for order in result.placed:
+            self._provision(order)
+
+    def _provision(self, order: Order) -> None:
+        try:
+            self._allocator.tell(Provision(order))
+        except (MailboxFull, ActorStopped):
+            # Nothing is lost: the allocation's lease runs out, and a janitor gives it to whoever has room.
+            log.warning("allocation_left_to_its_lease", loading_session_id=order.loading_session_id)
+
+    def _after_match(self, matched: Matched) -> None:
+        self._unplaced = matched.unplaced
+        if matched.formed:
+            self._observe(matched)
+            log.debug("matches_formed", game_mode=self._mode.name, count=matched.formed)
+        if matched.more:
+            try:
+                self.ref.tell(TICK)
+            except (MailboxFull, ActorStopped):
+                log.debug("tick_left_out", game_mode=self._mode.name)  # the periodic one comes soon enough
+
+
+class _Requests:
+    """The requests of one batch, by kind, in the order of the step's items."""
+
+    def __init__(self) -> None:
+        self._by_kind: dict[type, list[JourneyRequest]] = {}
+
+    def sort(self, request: JourneyRequest, step: Step) -> None:
+        item = request.item
+        self._by_kind.setdefault(type(item), []).append(request)
+        match item:
+            case Enqueue():
+                step.enqueues.append(item)
+            case Ready():
+                step.readies.append(item)
+            case Leave():
+                step.leaves.append(item)
+            case Hold():
+                step.holds.append(item)
+            case Resume():
+                step.resumes.append(item)
+            case CatchUp():
+                step.catch_ups.append(item)
+
+    def fail(self, error: StoreUnavailable) -> None:
+        for requests in self._by_kind.values():
+            for request in requests:
+                request.fail(error)
+
+    def answer(self, result: StepResult) -> None:
+        self._answer(Enqueue, result.enqueues)
+        self._answer(Ready, result.readies)
+        self._answer(Leave, result.leaves)
+        self._answer(Hold, result.holds)
+        self._answer(Resume, result.resumes)
+        self._answer(CatchUp, result.catch_ups)
+
+    def _answer(self, kind: type, answers: "Sequence[Answer | Readied | Failure]") -> None:
+        for request, answer in zip(self._by_kind.get(kind, ()), answers, strict=True):
+            match answer:
+                case Answer():
+                    request.answer(answer)
+                case Readied():
+                    request.answer(Answer(answer.code))
+                case StoreUnavailable():
+                    request.fail(answer)
+                case ItemFailed():
+                    error_id = uuid.uuid4().hex
+                    log.error("request_failed", error_id=error_id, player_id=request.item.player_id, cause=str(answer))
+                    request.fail(InternalError(error_id))

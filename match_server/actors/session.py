@@ -1,0 +1,474 @@
+"""The session: one per connection. Carries one player's requests down and its frames up, one message at a time.
+
+While a request is under way, everything else waits in the mailbox. So a client's messages keep their order; a frame
+that came over the player's channel is looked at only once Redis has said whether this connection owns the player
+(races.md 12); and a session outlives its own last request before it leaves (races.md 11).
+"""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias
+
+import structlog
+
+from match_server import protocol
+from match_server.actors.core import Actor, Ref
+from match_server.actors.matchmaker import InternalError, JourneyRequest, MatchmakerMessage
+from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
+from match_server.errors import (
+    ActorError,
+    ActorStopped,
+    CloseCode,
+    ErrorCode,
+    InvalidMessage,
+    MailboxFull,
+    StoreUnavailable,
+)
+from match_server.resume_tokens import TokenMint
+from match_server.store import journey
+from match_server.store.journey import Answer
+
+log = structlog.get_logger(__name__)
+
+MAILBOX_LIMIT = 512
+_ASK_SECONDS = 10.0
+_INTENT_RETRY_SECONDS = 0.25
+RETRY_AFTER_SECONDS = 1.0
+STOPPING_GRACE_SECONDS = 30.0
+
+
+class Socket(Protocol):
+    """A connection, as its session sees it. No method blocks or raises; after a close nothing is sent any more."""
+
+    def send(self, frame: str | bytes) -> None:
+        """Send one text frame."""
+
+    def close(self, code: CloseCode) -> None:
+        """Close the connection; the session is told `Closed` when it has ended."""
+
+
+class Inbound(NamedTuple):
+    """A text frame of the client."""
+
+    text: str
+
+
+class Frame(NamedTuple):
+    """A frame that came over a player's channel."""
+
+    player_id: str
+    data: bytes
+
+
+class TakenOver(NamedTuple):
+    """Redis says that another connection owns this player now."""
+
+    player_id: str
+
+
+class CatchUp(NamedTuple):
+    """Frames may have been lost."""
+
+
+class Closed(NamedTuple):
+    """The connection has ended: the client left, or its link broke and it may come back within the grace time."""
+
+    left: bool
+    grace_seconds: float
+
+
+SessionMessage: TypeAlias = Inbound | Frame | TakenOver | CatchUp | Closed
+
+
+class Port:
+    """Where the subscriber and the socket leave messages for a session. A client that reads too slowly is cut off."""
+
+    __slots__ = ("_ref", "_socket", "connection")
+
+    def __init__(self, connection: str, socket: Socket) -> None:
+        self.connection = connection
+        self._socket = socket
+        self._ref: Ref[SessionMessage] | None = None
+
+    def attach(self, ref: Ref[SessionMessage]) -> None:
+        """Say where the session's mailbox is."""
+        self._ref = ref
+
+    def deliver(self, player_id: str, frame: bytes) -> None:
+        """See `Listener.deliver`."""
+        self._tell(Frame(player_id, frame))
+
+    def taken_over(self, player_id: str) -> None:
+        """See `Listener.taken_over`."""
+        self._tell(TakenOver(player_id))
+
+    def catch_up(self) -> None:
+        """See `Listener.catch_up`."""
+        self._tell(CatchUp())
+
+    def _tell(self, message: SessionMessage) -> None:
+        try:
+            if self._ref:
+                self._ref.tell(message)
+        except MailboxFull:
+            self._socket.close(CloseCode.TOO_SLOW)  # it comes back, resumes, and is told all from its record
+        except ActorStopped:
+            pass  # the session has left already; its player's record is what counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionContext:
+    """What all sessions of a node share."""
+
+    node: str
+    matchmakers: Mapping[str, Ref[MatchmakerMessage]]
+    subscriber: Ref[SubscriberMessage]
+    tokens: TokenMint
+    observe_delivery: Callable[[str], None]  # the type of each journey frame that reached a connection
+
+
+@dataclass(slots=True)
+class _Journey:
+    """What this connection knows of the player that it owns. Redis knows better."""
+
+    player_id: str
+    game_mode: str
+    resume_token: str = ""
+    seq: int = 0  # of the last frame delivered
+    state: str = "queued"  # by the frames delivered: queued, loading, matched, over; or unsure: see `_claim`
+
+    @property
+    def running(self) -> bool:
+        return self.state in {"queued", "loading", "unsure"}
+
+
+class Session(Actor[SessionMessage]):
+    """A player's connection to the matchmaker."""
+
+    def __init__(self, *, context: SessionContext, port: Port, socket: Socket, subject: str | None) -> None:
+        """`subject` is the only player that this connection may speak for, when players are authenticated."""
+        self._context = context
+        self._port = port
+        self._socket = socket
+        self._subject = subject
+        self._connection = port.connection
+        self._operation = 0
+        self._subscribed: str | None = None
+        self._journey: _Journey | None = None
+
+    async def receive(self, batch: Sequence[SessionMessage]) -> None:
+        """Handle messages one after the other."""
+        for message in batch:
+            match message:
+                case Frame(player_id, data):
+                    self._deliver(player_id, data)
+                case Inbound(text):
+                    await self._handle(text)
+                case CatchUp():
+                    await self._catch_up()
+                case TakenOver(player_id):
+                    self._let_go(player_id)
+                case Closed(left, grace_seconds):
+                    await self._leave(left=left, grace_seconds=grace_seconds)
+
+    def crashed(self, error_id: str) -> None:
+        """End this connection alone. Its player is held, not lost: the client may resume."""
+        self._socket.send(
+            protocol.error_frame(ErrorCode.INTERNAL_ERROR, "this connection failed; reconnect", error_id=error_id)
+        )
+        self._socket.close(CloseCode.INTERNAL)
+        self._unsubscribe()
+        if self._journey and self._journey.running:
+            held = journey.Hold(self._journey.player_id, self._connection, int(STOPPING_GRACE_SECONDS * 1_000_000))
+            try:
+                self._context.matchmakers[self._journey.game_mode].tell(JourneyRequest(held))
+            except ActorError:
+                log.warning("player_not_held", player_id=self._journey.player_id)
+
+    # --- what the client asks ---
+
+    async def _handle(self, text: str) -> None:
+        try:
+            message = protocol.decode_client(text)
+        except InvalidMessage as error:
+            self._refuse(ErrorCode.INVALID_MESSAGE, str(error))
+            return
+        try:
+            match message:
+                case protocol.Ping():
+                    self._socket.send(_PONG)
+                case protocol.Enqueue():
+                    await self._enqueue(message)
+                case protocol.Dequeue():
+                    await self._dequeue(message)
+                case protocol.LoadingComplete():
+                    await self._loading_complete(message)
+                case protocol.Resume():
+                    await self._resume(message)
+        except (StoreUnavailable, ActorError):
+            # The request may have taken effect; the frames that follow, or a repeat of it, will say.
+            self._socket.send(
+                protocol.error_frame(
+                    ErrorCode.SERVER_BUSY,
+                    f"{message.type} could not be carried out now; repeat it",
+                    retry_after_seconds=RETRY_AFTER_SECONDS,
+                )
+            )
+        except InternalError as error:
+            self._socket.send(
+                protocol.error_frame(
+                    ErrorCode.INTERNAL_ERROR, f"{message.type} failed on our side", error_id=error.error_id
+                )
+            )
+
+    async def _enqueue(self, message: protocol.Enqueue) -> None:
+        if not self._may_speak_for(message.player_id):
+            return
+        if message.game_mode not in self._context.matchmakers:
+            self._refuse(ErrorCode.INVALID_GAME_MODE, f"game_mode: expected one of {self._modes()}")
+            return
+        if not self._context.tokens.ready:
+            raise StoreUnavailable("the pool's secret is not known yet")
+        token = self._context.tokens.mint(message.player_id, message.game_mode)
+        item = journey.Enqueue(message.player_id, self._connection, self._context.node, self._next_operation(), token)
+        before, answer = await self._claim(message.game_mode, item)
+        if answer.fields:
+            # This connection owns the player. What the channel brought before its `queued` was for another owner.
+            token, seq = answer.fields
+            if before is None or not before.running or before.state == "unsure":
+                self._journey = _Journey(message.player_id, message.game_mode, token, seq=int(seq) - 1)
+        else:
+            self._stand_back(before, message.player_id)
+        if answer.code == "stale":
+            raise StoreUnavailable("overtaken by its own repeat")
+        if answer.code != "queued":
+            self._refuse(ErrorCode(answer.code), _REFUSALS[answer.code])
+            await self._catch_up()  # an enqueue that took effect unseen: its `queued` may have been dropped
+
+    async def _dequeue(self, message: protocol.Dequeue) -> None:
+        current = self._journey
+        if message.game_mode is not None and message.game_mode not in self._context.matchmakers:
+            self._refuse(ErrorCode.INVALID_GAME_MODE, f"game_mode: expected one of {self._modes()}")
+            return
+        if current is None or current.state == "over":
+            self._refuse(ErrorCode.NOT_IN_QUEUE, "there is nothing to leave")
+            return
+        if message.player_id not in {None, current.player_id}:
+            self._refuse(ErrorCode.INVALID_MESSAGE, "player_id: expected this connection's own player, or none")
+            return
+        if message.game_mode not in {None, current.game_mode}:
+            self._refuse(ErrorCode.INVALID_MESSAGE, f"game_mode: expected {current.game_mode}, or none")
+            return
+        leave = journey.Leave(current.player_id, self._connection, self._next_operation(), "requested")
+        answer = await self._carry_out(current.game_mode, leave)
+        if answer.code == "too_late":
+            state, loading_session_id = answer.fields
+            text = "the match is made; it can no longer be left"
+            self._refuse(ErrorCode.TOO_LATE, text, state=state, loading_session_id=loading_session_id)
+        elif answer.code == "not_in_queue":
+            self._refuse(ErrorCode.NOT_IN_QUEUE, "there is nothing to leave")
+
+    async def _loading_complete(self, message: protocol.LoadingComplete) -> None:
+        current = self._journey
+        if current is None:
+            self._refuse(ErrorCode.NOT_IN_QUEUE, "there is no match to load")
+            return
+        ready = journey.Ready(current.player_id, self._connection, message.loading_session_id)
+        answer = await self._carry_out(current.game_mode, ready)
+        if answer.code == "wrong_session_id":
+            self._refuse(ErrorCode.WRONG_SESSION_ID, "loading_session_id: not this player's loading session")
+        elif answer.code == "not_in_queue":
+            self._refuse(ErrorCode.NOT_IN_QUEUE, "there is no match to load")
+
+    async def _resume(self, message: protocol.Resume) -> None:
+        if not self._may_speak_for(message.player_id):
+            return
+        tokens = self._context.tokens
+        if not tokens.ready:
+            raise StoreUnavailable("the pool's secret is not known yet")
+        proven = tokens.verify(message.player_id, message.resume_token)
+        if proven is None or proven.game_mode not in self._context.matchmakers:
+            self._refuse(ErrorCode.INVALID_RESUME_TOKEN, "resume_token: not valid for this player; enqueue anew")
+            return
+        before, answer = await self._claim(proven.game_mode, self._resume_item(message.player_id, message.resume_token))
+        if answer.code != "ok":
+            self._stand_back(before, message.player_id)
+            self._refuse(ErrorCode.INVALID_RESUME_TOKEN, "resume_token: the player's place is gone; enqueue anew")
+            return
+        game_mode, resumed, frame = answer.fields
+        self._journey = _Journey(message.player_id, game_mode, message.resume_token)
+        self._deliver(message.player_id, resumed.encode())
+        self._deliver(message.player_id, frame.encode())
+
+    async def _claim(
+        self, game_mode: str, item: "journey.Enqueue | journey.Resume"
+    ) -> "tuple[_Journey | None, Answer]":
+        """Ask for a player.
+
+        Without an answer this connection is unsure: it passes no frame on, but when it ends it leaves, which changes
+        nothing if the player was never its own.
+        """
+        await self._subscribe(item.player_id)
+        before = self._journey
+        if before is None or not before.running:
+            self._journey = _Journey(item.player_id, game_mode, state="unsure")
+        return before, await self._ask(game_mode, item)
+
+    def _stand_back(self, before: "_Journey | None", player_id: str) -> None:
+        """Redis refused the claim: what this connection had before it still stands."""
+        self._journey = before if before and before.state != "unsure" else None
+        if self._journey is None or self._journey.player_id != player_id:
+            self._unsubscribe()
+
+    # --- what comes back ---
+
+    def _deliver(self, player_id: str, data: bytes) -> None:
+        """Pass a frame on, once and in order; one that this connection has no right to, or had before, is dropped."""
+        current = self._journey
+        if current is None or current.player_id != player_id or current.state == "unsure":
+            return
+        frame = json.loads(data)
+        if frame["seq"] <= current.seq:
+            return
+        current.seq = frame["seq"]
+        current.state = _STATE_AFTER.get(frame["type"], current.state)
+        self._context.observe_delivery(frame["type"])
+        self._socket.send(data)
+
+    async def _catch_up(self) -> None:
+        """Read what the channel may have lost. Redis away, or nothing heard of the player: the next round tells."""
+        current = self._journey
+        if current is None or current.state in {"over", "unsure"}:
+            return
+        wanted = journey.CatchUp(current.player_id, self._connection, current.seq)
+        try:
+            answer = await self._ask(current.game_mode, wanted)
+        except (StoreUnavailable, ActorError, InternalError):
+            return
+        match answer.code:
+            case "ok" | "dequeued":
+                for frame in answer.fields:
+                    self._deliver(current.player_id, frame.encode())
+            case "taken_over":
+                self._let_go(current.player_id)
+            case "held":
+                await self._reclaim(current)
+
+    async def _reclaim(self, current: _Journey) -> None:
+        """This node was thought dead, and the player's link broken. The connection lives: take the player back."""
+        item = self._resume_item(current.player_id, current.resume_token)
+        try:
+            answer = await self._ask(current.game_mode, item)
+        except (StoreUnavailable, ActorError, InternalError):
+            return
+        if answer.code == "ok":
+            frame = answer.fields[2]
+            if _STATE_AFTER[json.loads(frame)["type"]] != current.state:
+                self._deliver(current.player_id, frame.encode())
+
+    def _let_go(self, player_id: str) -> None:
+        """Another connection owns this player: nothing that this one does may touch it any more."""
+        if self._journey and self._journey.player_id == player_id:
+            self._journey = None
+            self._unsubscribe()
+            self._socket.close(CloseCode.TAKEN_OVER)
+
+    # --- the end ---
+
+    async def _leave(self, *, left: bool, grace_seconds: float) -> None:
+        current = self._journey
+        self._journey = None
+        try:
+            if current and current.running:
+                item: journey.Leave | journey.Hold
+                if left:
+                    item = journey.Leave(current.player_id, self._connection, self._next_operation(), "disconnected")
+                else:
+                    item = journey.Hold(current.player_id, self._connection, int(grace_seconds * 1_000_000))
+                await self._carry_out(current.game_mode, item)
+        except InternalError:
+            pass  # logged where it happened; the node's lease covers the player
+        finally:
+            self._unsubscribe()
+            self.ref.stop()
+
+    # --- helpers ---
+
+    async def _ask(self, game_mode: str, item: "journey.Enqueue | journey.Resume | journey.CatchUp") -> Answer:
+        return await self._context.matchmakers[game_mode].ask(JourneyRequest(item), _ASK_SECONDS)
+
+    async def _carry_out(self, game_mode: str, item: "journey.Ready | journey.Leave | journey.Hold") -> Answer:
+        """Ask until it is done: what a client cannot know to repeat is kept while Redis is away."""
+        while True:
+            try:
+                return await self._context.matchmakers[game_mode].ask(JourneyRequest(item), _ASK_SECONDS)
+            except ActorStopped:
+                raise  # this node is stopping; whoever is left is held for the client to resume
+            except (StoreUnavailable, ActorError):
+                await asyncio.sleep(_INTENT_RETRY_SECONDS)
+
+    def _resume_item(self, player_id: str, resume_token: str) -> journey.Resume:
+        return journey.Resume(player_id, self._connection, self._context.node, self._next_operation(), resume_token)
+
+    async def _subscribe(self, player_id: str) -> None:
+        """Listen to a player's channel; returns once Redis has confirmed it."""
+        if self._subscribed == player_id:
+            return
+        self._unsubscribe()
+        self._subscribed = player_id
+        try:
+            await self._context.subscriber.ask(Subscribe(player_id, self._port), _ASK_SECONDS)
+        except ActorError:
+            self._unsubscribe()
+            raise
+
+    def _unsubscribe(self) -> None:
+        if self._subscribed is None:
+            return
+        player_id, self._subscribed = self._subscribed, None
+        try:
+            self._context.subscriber.tell(Unsubscribe(player_id, self._port))
+        except ActorError:
+            log.debug("unsubscribe_left_out", player_id=player_id)  # the node stops, and its link with it
+
+    def _may_speak_for(self, player_id: str) -> bool:
+        if self._subject is not None and player_id != self._subject:
+            self._refuse(ErrorCode.UNAUTHORIZED, "player_id: not the player of this connection's token")
+            self._socket.close(CloseCode.UNAUTHORIZED)
+            return False
+        if self._journey and self._journey.running and player_id != self._journey.player_id:
+            self._refuse(ErrorCode.INVALID_MESSAGE, "player_id: expected this connection's own, while its journey runs")
+            return False
+        return True
+
+    def _refuse(self, code: ErrorCode, message: str, **details: str) -> None:
+        self._socket.send(protocol.error_frame(code, message, **details))
+
+    def _next_operation(self) -> int:
+        self._operation += 1
+        return self._operation
+
+    def _modes(self) -> str:
+        return ", ".join(self._context.matchmakers)
+
+
+def new_connection_id() -> str:
+    """An id that fences everything a connection writes."""
+    return uuid.uuid4().hex
+
+
+_PONG = protocol.encode(protocol.Pong())
+_REFUSALS = {
+    "already_in_queue": "this player is in the queue or in a match; resume with its token to take it over",
+    "queue_paused": "an operator has paused this game mode",
+}
+_STATE_AFTER = {
+    "queued": "queued",
+    "start_loading": "loading",
+    "match_cancelled": "queued",  # the one at fault gets `dequeued` instead
+    "match_found": "matched",
+    "dequeued": "over",
+}

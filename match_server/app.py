@@ -1,0 +1,388 @@
+"""The composition root: builds everything, starts it in order, stops it in order."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.routing import WebSocketRoute
+
+from match_server.actors import allocator, janitor, matchmaker, session
+from match_server.actors.allocator import Allocator, AllocatorMessage
+from match_server.actors.core import ActorSystem, Ref, Supervision
+from match_server.actors.janitor import Janitor
+from match_server.actors.matchmaker import Matchmaker, MatchmakerMessage
+from match_server.actors.session import SessionContext
+from match_server.actors.subscriber import Subscriber, SubscriberMessage, Subscriptions
+from match_server.config import GameMode, Settings
+from match_server.errors import SettingsError, StoreUnavailable
+from match_server.resume_tokens import TokenMint
+from match_server.servers.http_provider import HttpProvider
+from match_server.store.client import connect, redact
+from match_server.store.embedded import EmbeddedRedis
+from match_server.store.journey import AllocationPolicy, JourneyStore
+from match_server.store.pubsub import PubSubLink
+from match_server.store.registry import RegistryStore
+from match_server.store.scripts import Script, ScriptRunner, load_scripts
+from match_server.store.upkeep import UpkeepStore
+from match_server.web.gateway import Gateway
+from match_server.web.limits import ConnectionLimit
+from match_server.web.metrics import Metrics
+from match_server.web.operators import OperatorEndpoints
+from match_server.web.problems import Problem, Refused, on_http_exception, on_refused, problem
+from match_server.web.servers import ServerEndpoints
+from match_server.web.websocket_protocol import HttpConnection, PlayerConnection
+
+log = structlog.get_logger(__name__)
+
+# Stopped in this order, each phase emptied before the next begins (sessions, in the gateway, are phase 0).
+_MATCHMAKER_PHASE, _ALLOCATOR_PHASE, _JANITOR_PHASE, _SUBSCRIBER_PHASE = 1, 2, 3, 4
+_SUBSCRIBER_MAILBOX = 100_000
+_BACKLOG = 4096
+_CLOSE_SHARE = 0.5  # of the stop deadline, for connections to close; the rest is for the actors
+_SUPERVISION = Supervision()
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A node that listens."""
+
+    node: str
+    port: int
+    redis_url: str  # what other programs on this machine may connect to; without its password
+    stop: Callable[[], None]  # begins the orderly stop
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    journey: JourneyStore
+    registry: RegistryStore
+    upkeep: UpkeepStore
+    runner: ScriptRunner
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, without its own signal handlers: it would raise the signal again at the end, and not exit with 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+class Node:
+    """One matchmaking node. `run` returns once it has stopped."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Check what can be checked without starting anything.
+
+        Raises:
+            ScriptError: a Lua script is missing, or does not fit its use.
+        """
+        self._settings = settings
+        self._node = uuid.uuid4().hex[:12]
+        self._scripts: dict[str, Script] = load_scripts()
+        self._metrics = Metrics()
+        self._subscriptions = Subscriptions()
+        self._tokens = TokenMint()
+        self._limit = ConnectionLimit(total=settings.max_connections, per_address=settings.max_connections_per_address)
+        self._draining = False
+        self._server: _Server | None = None
+
+    async def run(self, on_started: Callable[[Started], None], *, handle_signals: bool = True) -> None:
+        """Start, serve until a signal or `Started.stop`, then stop.
+
+        Raises:
+            SettingsError: the port or the embedded store cannot be had.
+            ExceptionGroup: an actor crashed too often.
+        """
+        async with AsyncExitStack() as stack:
+            listener = stack.enter_context(_listen(self._settings))
+            embedded = await self._embedded(stack)
+            redis_url = embedded.url if embedded else self._settings.redis_url
+            redis = connect(redis_url)
+            stack.push_async_callback(redis.aclose)
+            stores = self._stores(redis)
+            provider = HttpProvider(timeout_seconds=self._settings.allocation_timeout_seconds)
+            stack.push_async_callback(provider.aclose)
+            system = await stack.enter_async_context(ActorSystem())
+            if embedded:
+                system.own(embedded.run(), name="embedded-redis")
+            context = self._start_actors(system, stores, redis, provider)
+            self._server = _Server(self._uvicorn_config(self._application(system, context, stores)))
+            if handle_signals:
+                stack.enter_context(_signals(self.stop))
+            gc.freeze()  # what lives from here to the end need not be looked through again and again
+            serving = system.own(self._server.serve(sockets=[listener]), name="http")
+            while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn sets no event
+                await asyncio.sleep(0.005)
+            if self._server.started:
+                port = listener.getsockname()[1]
+                on_started(Started(self._node, port, redact(redis_url), self.stop))
+            await serving
+            await self._stop_actors(system, stores)
+
+    def stop(self) -> None:
+        """Begin to stop: refuse new work, close every connection with 1012, then end."""
+        self._draining = True
+        if self._server:
+            self._server.should_exit = True
+
+    async def _embedded(self, stack: AsyncExitStack) -> EmbeddedRedis | None:
+        url = self._settings.redis_url
+        if not url.startswith("embedded://"):
+            return None
+        return await stack.enter_async_context(EmbeddedRedis(url))
+
+    def _stores(self, redis: Redis) -> _Stores:
+        settings, prefix = self._settings, self._settings.key_prefix
+        runner = ScriptRunner(redis, prefix=prefix, scripts=self._scripts, observe=self._metrics.observe_script)
+        policy = AllocationPolicy(
+            node=self._node,
+            lease_us=_us(settings.node_lease_seconds),
+            wait_us=_us(settings.allocation_wait_seconds),
+            attempts=settings.allocation_attempts,
+        )
+        return _Stores(
+            journey=JourneyStore(runner, policy=policy, loading_timeout_us=_us(settings.loading_timeout_seconds)),
+            registry=RegistryStore(runner, redis, prefix=prefix, lease_us=_us(settings.server_lease_seconds)),
+            upkeep=UpkeepStore(runner, redis, prefix=prefix, node=self._node),
+            runner=runner,
+        )
+
+    def _start_actors(
+        self, system: ActorSystem, stores: _Stores, redis: Redis, provider: HttpProvider
+    ) -> SessionContext:
+        settings, metrics = self._settings, self._metrics
+        names = [mode.name for mode in settings.game_modes]
+        subscriber: Ref[SubscriberMessage] = system.spawn(
+            "subscriber",
+            lambda: Subscriber(
+                link=PubSubLink(redis),
+                upkeep=stores.upkeep,
+                subscriptions=self._subscriptions,
+                prefix=settings.key_prefix,
+                node=self._node,
+            ),
+            mailbox_limit=_SUBSCRIBER_MAILBOX,
+            phase=_SUBSCRIBER_PHASE,
+            supervision=_SUPERVISION,
+        )
+        allocate: Ref[AllocatorMessage] = system.spawn(
+            "allocator",
+            lambda: Allocator(
+                store=stores.journey,
+                upkeep=stores.upkeep,
+                provider=provider,
+                clock=asyncio.get_running_loop().time,
+                lease_seconds=settings.node_lease_seconds,
+                game_modes=names,
+                observe_call=metrics.observe_call,
+                observe_match=metrics.observe_found,
+                observe_given_up=metrics.cancelled.labels("allocation_failed").inc,
+            ),
+            mailbox_limit=allocator.MAILBOX_LIMIT,
+            phase=_ALLOCATOR_PHASE,
+            supervision=_SUPERVISION,
+        )
+        matchmakers = {
+            mode.name: self._start_matchmaker(system, stores, allocate, mode) for mode in settings.game_modes
+        }
+        system.spawn(
+            "janitor",
+            lambda: Janitor(
+                upkeep=stores.upkeep,
+                store=stores.journey,
+                tokens=self._tokens,
+                allocator=allocate,
+                subscriber=subscriber,
+                game_modes=names,
+                node_lease_seconds=settings.node_lease_seconds,
+                grace_seconds=settings.reconnect_grace_seconds,
+                queue_timeout_seconds=settings.queue_timeout_seconds,
+                observe=metrics.observe_swept,
+            ),
+            mailbox_limit=janitor.MAILBOX_LIMIT,
+            phase=_JANITOR_PHASE,
+            supervision=_SUPERVISION,
+        )
+        return SessionContext(
+            node=self._node,
+            matchmakers=matchmakers,
+            subscriber=subscriber,
+            tokens=self._tokens,
+            observe_delivery=metrics.observe_frame,
+        )
+
+    def _start_matchmaker(
+        self, system: ActorSystem, stores: _Stores, allocate: Ref[AllocatorMessage], mode: GameMode
+    ) -> Ref[MatchmakerMessage]:
+        return system.spawn(
+            f"matchmaker/{mode.name}",
+            lambda: Matchmaker(
+                game_mode=mode,
+                store=stores.journey,
+                allocator=allocate,
+                tick_seconds=self._settings.tick_seconds,
+                match_on_enqueue=self._settings.match_on_enqueue,
+                observe=self._metrics.observe_matched(mode.name),
+                observe_loading=self._metrics.loading_time.labels(mode.name).observe,
+            ),
+            mailbox_limit=matchmaker.MAILBOX_LIMIT,
+            phase=_MATCHMAKER_PHASE,
+            supervision=_SUPERVISION,
+        )
+
+    def _application(self, system: ActorSystem, context: SessionContext, stores: _Stores) -> Starlette:
+        settings = self._settings
+        gateway = Gateway(
+            settings=settings,
+            system=system,
+            context=context,
+            limit=self._limit,
+            draining=lambda: self._draining,
+            clock=asyncio.get_running_loop().time,
+        )
+
+        async def not_ready() -> str | None:
+            if self._draining:
+                return "this node is stopping"
+            try:
+                await stores.upkeep.ping()
+            except StoreUnavailable as error:
+                return f"Redis does not answer: {error}"
+            if not (self._tokens.ready and self._subscriptions.confirmed):
+                return "Redis answers; the scripts and the pub/sub link are being set up"
+            return None
+
+        async def render_metrics() -> bytes:
+            return await self._metrics.render(
+                upkeep=stores.upkeep,
+                registry=stores.registry,
+                game_modes=[mode.name for mode in settings.game_modes],
+                connections=self._limit.count,
+                depths=system.depths(),
+                lag_seconds=self._subscriptions.lag_seconds,
+            )
+
+        operators = OperatorEndpoints(
+            settings=settings,
+            registry=stores.registry,
+            upkeep=stores.upkeep,
+            not_ready=not_ready,
+            render_metrics=render_metrics,
+        )
+        servers = ServerEndpoints(settings=settings, registry=stores.registry)
+        return Starlette(
+            routes=[
+                WebSocketRoute("/ws/", gateway),
+                WebSocketRoute("/ws", gateway),
+                *servers.routes(),
+                *operators.routes(),
+            ],
+            exception_handlers={
+                Refused: on_refused,
+                HTTPException: on_http_exception,
+                StoreUnavailable: _on_store_unavailable,
+                Exception: _on_bug,
+            },
+        )
+
+    def _uvicorn_config(self, application: Starlette) -> uvicorn.Config:
+        settings = self._settings
+        return uvicorn.Config(
+            application,
+            http=HttpConnection,
+            ws=PlayerConnection,
+            ws_max_size=settings.max_message_bytes,
+            ws_ping_interval=settings.ping_interval_seconds,
+            ws_ping_timeout=settings.ping_timeout_seconds,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # X-Forwarded-For is read by the gateway, from trusted proxies alone
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=max(1, int(settings.stop_seconds * _CLOSE_SHARE)),
+        )
+
+    async def _stop_actors(self, system: ActorSystem, stores: _Stores) -> None:
+        await system.stop(self._settings.stop_seconds * (1 - _CLOSE_SHARE))
+        try:
+            held = await stores.upkeep.retire(grace_us=_us(session.STOPPING_GRACE_SECONDS))
+        except StoreUnavailable:
+            log.warning("node_not_retired", detail="its lease runs out instead")
+            return
+        log.info("node_stopped", node=self._node, players_held=held)
+
+
+def _us(seconds: float) -> int:
+    return int(seconds * 1_000_000)
+
+
+@contextlib.contextmanager
+def _listen(settings: Settings) -> Iterator[socket.socket]:
+    """Bind before anything else starts, so that a port in use is one readable line."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host.strip("[]"), settings.port))
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            raise SettingsError(
+                f"MATCH_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
+            ) from None
+        listener.setblocking(False)
+        yield listener
+    finally:
+        listener.close()
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and Ctrl-C begin the orderly stop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _on_store_unavailable(_request: Request, _error: Exception) -> Problem:
+    return problem(503, "Redis is out of reach; try again", headers={"Retry-After": "1"})
+
+
+async def _on_bug(request: Request, error: Exception) -> Problem:
+    error_id = uuid.uuid4().hex
+    log.error("request_failed", error_id=error_id, method=request.method, path=request.url.path, exc_info=error)
+    return problem(500, "a bug of ours; it is logged under error_id", error_id=error_id)
+
+
+@asynccontextmanager
+async def running_node(settings: Settings) -> AsyncIterator[Started]:
+    """A node inside this process, for commands that start more than one thing."""
+    started: asyncio.Queue[Started] = asyncio.Queue()
+    node = Node(settings)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(node.run(started.put_nowait, handle_signals=False))
+        try:
+            yield await started.get()
+        finally:
+            node.stop()

@@ -1,0 +1,85 @@
+"""Programs beside a node on this machine, each a process of its own: dedicated servers and simulated players."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from typing import Self
+
+from match_server.app import Started
+from match_server.config import Settings
+from match_server.errors import SettingsError
+
+_START_SECONDS = 20.0
+_STOP_SECONDS = 5.0
+
+
+class LocalSet:
+    """Starts `dedicated-server-stub` and `test-client` against one node, and stops what still runs at the end."""
+
+    def __init__(self, settings: Settings, node: Started) -> None:
+        host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host
+        shown = f"[{host}]" if ":" in host else host
+        self._http = f"http://{shown}:{node.port}"
+        self._ws = f"ws://{shown}:{node.port}/ws/"
+        # Keys go by the environment: a command line is there for everybody to read.
+        self._environment = os.environ | {
+            "MATCH_SERVER_KEY": settings.server_key.get_secret_value(),
+            "MATCH_PLAYER_KEY": settings.player_key.get_secret_value(),
+        }
+        self._running: list[Process] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for process in self._running:
+            if process.returncode is None:
+                process.terminate()
+        for process in self._running:
+            try:
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+    async def start_server(self, server_id: str, *, capacity: int, session_seconds: float) -> None:
+        """Start a dedicated server, and return once it has registered.
+
+        Raises:
+            SettingsError: it did not.
+        """
+        options = ["--server-id", server_id, "--capacity", str(capacity), "--session-seconds", str(session_seconds)]
+        arguments = ["--match-server", self._http, "--log-level", "warning", "--drain-seconds", "0", *options]
+        process = await self._start("dedicated_server_stub", arguments, stdout=PIPE)
+        assert process.stdout  # noqa: S101 - asked for above
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            line = b""
+        if b"ready" not in line:
+            raise SettingsError(f"the dedicated server {server_id} did not register")
+
+    async def simulate(self, *, players: int, seed: int) -> int:
+        """Simulate players to the end, on this terminal. Returns the exit status: 0 when every one got its match."""
+        arguments = ["--match-server", self._ws, "--players", str(players), "--seed", str(seed)]
+        process = await self._start("test_client", arguments)
+        return await process.wait()
+
+    async def until_signal(self) -> None:
+        """Wait for Ctrl-C or SIGTERM."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await stop.wait()
+
+    async def _start(self, module: str, arguments: list[str], stdout: int | None = None) -> Process:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, *arguments, stdout=stdout, env=self._environment, start_new_session=True
+        )
+        self._running.append(process)
+        return process

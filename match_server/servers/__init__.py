@@ -1,0 +1,1 @@
+"""Dedicated servers: what the allocator needs of them, and how they are called over HTTP."""

@@ -1,0 +1,80 @@
+"""Where a dedicated server may be: what comes from outside becomes a URL only after these checks."""
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from match_server.config import Network
+from match_server.errors import RegistrationRefused
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_RESOLVE_SECONDS = 3.0
+
+
+class Endpoint(NamedTuple):
+    """A checked `control_url`: where calls go, and the name that they carry."""
+
+    url: str  # scheme, IP address, port and path, without a slash at the end
+    host: str  # as the server wrote it, with its port: for the Host header and the certificate
+
+
+async def check_control_url(control_url: str, networks: Sequence[Network]) -> Endpoint:
+    """Resolve a `control_url` once, so that no later change of a name leads calls elsewhere.
+
+    Raises:
+        RegistrationRefused: not http or https, an odd spelling of a host, or an address outside `networks`.
+    """
+    try:
+        parts = urlsplit(control_url)
+        port = parts.port
+    except ValueError:
+        raise RegistrationRefused("control_url: expected http://host:port or https://host:port") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise RegistrationRefused("control_url: expected http://host:port or https://host:port")
+    if parts.username is not None or parts.query or parts.fragment or not control_url.isascii():
+        raise RegistrationRefused("control_url: expected no user, query or fragment, and ASCII only")
+    if any(character <= " " or character == "\\" for character in control_url):
+        raise RegistrationRefused("control_url: expected no spaces, control characters or backslashes")
+    bracketed = "[" in parts.netloc
+    address = await _address(parts.hostname, port or (443 if parts.scheme == "https" else 80), bracketed, networks)
+    host = f"[{address}]" if address.version == 6 else str(address)
+    netloc = f"{host}:{port}" if port is not None else host
+    return Endpoint(url=f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}", host=parts.netloc)
+
+
+async def _address(
+    host: str, port: int, bracketed: bool, networks: Sequence[Network]
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    for candidate in await _candidates(host, port, bracketed):
+        if any(candidate in network for network in networks):
+            return candidate
+    raise RegistrationRefused(
+        f"control_url: its host is outside MATCH_SERVER_NETWORKS ({', '.join(map(str, networks))})"
+    )
+
+
+async def _candidates(host: str, port: int, bracketed: bool) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    try:
+        if bracketed:
+            return [ipaddress.IPv6Address(host)]
+        if re.fullmatch(r"\d{1,3}(\.\d{1,3}){3}", host):
+            return [ipaddress.IPv4Address(host)]
+    except ValueError:
+        raise RegistrationRefused("control_url: its host is not an address") from None
+    labels = host.removesuffix(".").split(".")
+    # `2130706433`, `127.1` and `0x7f.1` are spellings of an address that resolvers take and readers overlook: a name's
+    # last label is no number (as in the URL standard, "ends in a number").
+    if not all(_LABEL.fullmatch(label) for label in labels) or re.fullmatch(r"\d+|0[xX][0-9a-fA-F]*", labels[-1]):
+        raise RegistrationRefused(
+            "control_url: its host must be a dotted quad, a bracketed IPv6 address or a DNS name with a letter in it"
+        )
+    try:
+        async with asyncio.timeout(_RESOLVE_SECONDS):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError):
+        raise RegistrationRefused(f"control_url: the name {host} does not resolve") from None
+    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

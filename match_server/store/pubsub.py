@@ -1,0 +1,75 @@
+"""One pub/sub link to Redis. It breaks loudly, and whoever reads from it makes a new one."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from redis.asyncio import Redis
+
+from match_server.store.client import dedicated_connection
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import Connection
+
+_CHANNELS_PER_COMMAND = 500
+
+
+class Notice(NamedTuple):
+    """What came over the link: `kind` is `message`, `subscribe` (confirmed) or `unsubscribe`."""
+
+    kind: str
+    channel: str
+    data: bytes
+
+
+class PubSubLink:
+    """A connection that subscribes to exact channels.
+
+    Not redis-py's own `PubSub`: that one reconnects by itself and hides the confirmations, which are the only sign
+    that a subscription stands, and the moment to re-read what was missed.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._connection: Connection | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the link has been opened and not closed since."""
+        return self._connection is not None
+
+    async def open(self) -> None:
+        """Connect. Raises RedisError or OSError."""
+        connection = dedicated_connection(self._client)
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
+        self._connection = connection
+
+    async def close(self) -> None:
+        """Disconnect; a `read` under way ends with an error."""
+        connection, self._connection = self._connection, None
+        if connection:
+            await connection.disconnect(nowait=True)
+
+    async def subscribe(self, channels: Iterable[str]) -> None:
+        """Ask for channels, many in one command. Each is confirmed by a notice. Raises RedisError or OSError."""
+        await self._send("SUBSCRIBE", channels)
+
+    async def unsubscribe(self, channels: Iterable[str]) -> None:
+        """Let channels go. Raises RedisError or OSError."""
+        await self._send("UNSUBSCRIBE", channels)
+
+    async def read(self) -> Notice:
+        """Wait for the next notice. Raises RedisError or OSError once the link is broken or closed."""
+        if self._connection is None:
+            raise ConnectionError("the link is closed")
+        kind, channel, data = await self._connection.read_response(
+            timeout=float("inf"), disconnect_on_error=False, push_request=True
+        )
+        return Notice(kind.decode(), channel.decode(), data if isinstance(data, bytes) else b"")
+
+    async def _send(self, command: str, channels: Iterable[str]) -> None:
+        remaining = iter(channels)
+        while chunk := list(islice(remaining, _CHANNELS_PER_COMMAND)):
+            if self._connection is None:
+                raise ConnectionError("the link is closed")
+            await self._connection.send_command(command, *chunk, check_health=False)

@@ -1,0 +1,1 @@
+"""The outside: sockets of players, HTTP for dedicated servers and operators."""

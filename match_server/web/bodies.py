@@ -1,0 +1,70 @@
+"""What comes in over HTTP: read within a limit, parsed and checked before anything acts on it."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from match_server.protocol import GameModeName, SessionId
+from match_server.web.problems import Refused
+
+_LIMIT_BYTES = 8 * 1024 * 1024  # a heartbeat may list 100,000 sessions
+
+B = TypeVar("B", bound=BaseModel)
+
+# Becomes part of a key.
+ServerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
+Incarnation = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:\-]{1,64}$")]
+Printable = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+class RegisterBody(_Body):
+    """`POST /servers`."""
+
+    server_id: ServerId | None = None
+    incarnation: Incarnation | None = None
+    control_url: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    address: Printable
+    capacity: int = Field(ge=1, le=100_000)
+    batch: bool = False
+    max_session_seconds: float | None = Field(None, gt=0, le=31_536_000, allow_inf_nan=False)
+    active_sessions: list[SessionId] = Field(default=[], max_length=100_000)
+    game_modes: list[GameModeName] | None = Field(None, max_length=100)
+    region: Annotated[str, StringConstraints(max_length=64, pattern=r"^[\x20-\x7e]*$")] | None = None
+
+
+class HeartbeatBody(_Body):
+    """`PUT /servers/{server_id}/heartbeat`."""
+
+    active_sessions: list[SessionId] | None = Field(None, max_length=100_000)
+    draining: bool = False
+
+
+async def read_body(request: Request, model: type[B], *, empty: bytes | None = None) -> B:
+    """Read and check a JSON body; `empty` stands for one that is not there.
+
+    Raises:
+        Refused: 413 too large, 400 not JSON, 422 with one entry per wrong field.
+    """
+    content = b""
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > _LIMIT_BYTES:
+                raise Refused(413, f"the body is larger than {_LIMIT_BYTES} bytes")
+    except ClientDisconnect:
+        raise Refused(400, "the body ended early") from None
+    try:
+        return model.model_validate_json(content or (empty or b""))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        if details[0]["type"] == "json_invalid":
+            raise Refused(400, "the body is not JSON") from None
+        wrong = [{"field": ".".join(map(str, detail["loc"])), "expected": detail["msg"]} for detail in details[:10]]
+        first = wrong[0]
+        text = f"{first['field']}: {first['expected']}" if first["field"] else "expected a JSON object"
+        raise Refused(422, text, errors=wrong) from None

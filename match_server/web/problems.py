@@ -1,0 +1,49 @@
+"""Errors over HTTP: `application/problem+json` (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Send
+
+
+class Problem(JSONResponse):
+    """A problem document."""
+
+    media_type = "application/problem+json"
+
+    async def as_denial(self, send: Send) -> None:
+        """Answer a WebSocket handshake with this instead of accepting it."""
+        await send({"type": "websocket.http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "websocket.http.response.body", "body": self.body})
+
+
+class Refused(Exception):
+    """Ends a request with a problem."""
+
+    def __init__(self, status: int, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.members = members
+
+
+def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, **members: Any) -> Problem:
+    """Build a problem; `members` are further fields of it."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **members}
+    return Problem(body, status_code=status, headers=headers)
+
+
+async def on_refused(_request: Request, error: Exception) -> Problem:
+    """Starlette's handler of `Refused`."""
+    assert isinstance(error, Refused)  # noqa: S101 - registered for this type alone
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else None
+    return problem(error.status, error.detail, headers=headers, **error.members)
+
+
+async def on_http_exception(_request: Request, error: Exception) -> Problem:
+    """Starlette's handler of its own 404 and 405."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type alone
+    return problem(error.status_code, error.detail, headers=dict(error.headers or {}))

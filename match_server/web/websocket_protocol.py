@@ -1,0 +1,148 @@
+"""uvicorn's WebSocket protocol, taught what a matchmaker has to know about its connections.
+
+What it adds, each for a fact of uvicorn 0.5x's `websockets-sansio`:
+
+- `peer_closed`: uvicorn reports 1005 for a browser's `ws.close()` and for a cut link alike, and 1012 for a close that
+  the server began. Who began the close is recorded here, never guessed from the code (races.md 9).
+- `send_frame` and `close` never wait. A peer that does not read is cut off once its buffer is over the limit.
+- A peer that stopped reading is never freed by the ping timeout alone, since the transport's close waits for its
+  buffer; it is aborted here. The same goes for a peer that floods pings and reads no pongs.
+- Invalid UTF-8 closes with 1007, without a traceback in the log.
+"""
+
+import asyncio
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.http11 import Request
+from websockets.protocol import State
+
+from match_server.errors import CloseCode
+
+_OUTBOX_BYTES = 256 * 1024  # unread frames of one connection, before it counts as too slow
+_CLOSE_SECONDS = 5.0  # for the peer to answer a close
+_HANDSHAKE_SECONDS = 10.0  # for a connection to send its first request whole
+
+SCOPE_KEY = "match_server.connection"
+
+
+class PlayerConnection(WebSocketsSansIOProtocol):
+    """One WebSocket. The ASGI scope carries it under `extensions`, for the gateway."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.close_timeout = _CLOSE_SECONDS
+        self.peer_closed = False  # the peer began the closing handshake
+
+    def handle_connect(self, event: Request) -> None:
+        """Offer this connection to the application."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            extensions = cast("dict[str, Any]", self.scope["extensions"])
+            extensions[SCOPE_KEY] = self
+
+    @property
+    def _open(self) -> bool:
+        return self.conn.state is State.OPEN and not self.close_sent and not self.transport.is_closing()
+
+    def send_frame(self, text: bytes) -> None:
+        """Send one text frame at once, or cut off a peer that has left too many unread."""
+        if not self._open:
+            return
+        if self.transport.get_write_buffer_size() > _OUTBOX_BYTES:
+            self.close(CloseCode.TOO_SLOW)
+            return
+        self.conn.send_text(text)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def close(self, code: int) -> None:
+        """Begin the closing handshake; the application is told at once, the transport is freed soon."""
+        if not self._open:
+            return
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
+        self.conn.send_close(code)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def shutdown(self) -> None:
+        """This node stops: tell the peer, and do not wait long for one that does not read."""
+        if self.handshake_complete:
+            self.close(CloseCode.RESTARTING)
+            self.loop.call_later(1.0, self.transport.abort)
+        else:
+            super().shutdown()
+
+    def handle_close(self, event: Frame) -> None:
+        """Take note of who began."""
+        if not self.close_sent:
+            self.peer_closed = True
+        super().handle_close(event)
+
+    def handle_ping(self) -> None:
+        """Answer, unless the answers to earlier pings lie there unread."""
+        if self.transport.get_write_buffer_size() > _OUTBOX_BYTES:
+            self.transport.abort()
+            return
+        super().handle_ping()
+
+    def keepalive_timeout(self) -> None:
+        """The peer has vanished: free the transport now, unread data and all."""
+        self.pong_timer = None
+        self.transport.abort()
+
+    def handle_parser_exception(self) -> None:
+        """Close with the parser's code (1002, 1007 or 1009), and free a transport that nobody reads from."""
+        super().handle_parser_exception()
+        self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def send_receive_event_to_app(self) -> None:
+        """Refuse invalid UTF-8 here: uvicorn would log a traceback for it."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                if self._open:
+                    self.conn.fail(CloseCode.INVALID_PAYLOAD)
+                    self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
+
+class HttpConnection(HttpToolsProtocol):
+    """A connection before its upgrade. One that does not get its first request across in time is closed."""
+
+    _handshake_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the deadline of the first request."""
+        super().connection_made(transport)
+        self._handshake_timer = self.loop.call_later(_HANDSHAKE_SECONDS, transport.abort)
+
+    def on_message_begin(self) -> None:
+        """Each request of a kept connection has a deadline of its own."""
+        super().on_message_begin()
+        if self._handshake_timer is None:
+            self._handshake_timer = self.loop.call_later(_HANDSHAKE_SECONDS, self.transport.abort)
+
+    def on_headers_complete(self) -> None:
+        """The headers are there; a body is bounded by its reader."""
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the deadline."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def _stop_timer(self) -> None:
+        if self._handshake_timer:
+            self._handshake_timer.cancel()
+            self._handshake_timer = None
