@@ -1,0 +1,1 @@
+"""A small dedicated game server: registers with the match server, takes sessions, reports their end."""
