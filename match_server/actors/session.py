@@ -138,6 +138,7 @@ class _Journey:
     game_mode: str
     resume_token: str = ""
     seq: int = 0  # of the last frame delivered
+    loading_session_id: str = ""  # of the last frame delivered, if it named one
     state: str = "queued"  # by the frames delivered: queued, loading, matched, over; or unsure: see `_claim`
 
     @property
@@ -246,7 +247,8 @@ class Session(Actor[SessionMessage]):
             raise StoreUnavailable("overtaken by its own repeat")
         if answer.code != "queued":
             self._refuse(ErrorCode(answer.code), _REFUSALS[answer.code])
-            await self._catch_up()  # an enqueue that took effect unseen: its `queued` may have been dropped
+            if self._journey is not before:  # an earlier enqueue took effect unseen, and its frames were dropped
+                await self._catch_up()
 
     async def _dequeue(self, message: protocol.Dequeue) -> None:
         current = self._journey
@@ -334,6 +336,9 @@ class Session(Actor[SessionMessage]):
         if frame["seq"] <= current.seq:
             return
         current.seq = frame["seq"]
+        if frame["type"] == "match_cancelled" and frame["loading_session_id"] != current.loading_session_id:
+            return  # the client was never told of that session: the `queued` that follows is all it needs
+        current.loading_session_id = frame.get("loading_session_id", "")
         current.state = _STATE_AFTER.get(frame["type"], current.state)
         self._context.observe_delivery(frame["type"])
         self._socket.send(data)
@@ -350,8 +355,9 @@ class Session(Actor[SessionMessage]):
             return
         match answer.code:
             case "ok" | "dequeued":
+                # Behind what the channel has brought already, or a later frame would overtake an earlier one.
                 for frame in answer.fields:
-                    self._deliver(current.player_id, frame.encode())
+                    self._port.deliver(current.player_id, frame.encode())
             case "taken_over":
                 self._let_go(current.player_id)
             case "held":
