@@ -33,7 +33,8 @@ end
 for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do
   local due = call('ZRANGEBYSCORE', POOL .. 'sessions:allocating:' .. game_mode, '-inf', int(now_us), 'LIMIT', 0, limit)
   for _, loading_session_id in ipairs(due) do
-    local flat = adopt(load_session(loading_session_id))
+    local session = load_listed(loading_session_id, game_mode)
+    local flat = session and adopt(session)
     if flat then
       reply[#reply + 1] = flat
     end

@@ -5,8 +5,8 @@
 -- ARGV    per player: player_id connection seq
 -- RETURN  per player: code frame...
 --         the frames of this player's record that are newer than `seq`
--- CODES   ok, taken_over (another connection owns the player), held (none does, so this one may resume), dequeued (it has left; the frame says why),
---         none (Redis knows nothing of the player)
+-- CODES   ok (also when the player has left: the frame says why), taken_over (another connection owns the player),
+--         behind (the record is missing, nobody's, or older than `seq`: see reassert)
 -- TOUCHES clock player:* left:* loading:* match:*
 -- SENDS   none
 -- INCLUDE pool players servers sessions
@@ -19,15 +19,18 @@ local function decide(player, connection, seq)
   if not record then
     local tomb = call('HMGET', POOL .. 'left:' .. player, 'connection', 'seq', 'frame')
     if not tomb[2] or tonumber(tomb[2]) <= seq then
-      return { 'none' }
+      return { 'behind' }
     end
-    return { 'dequeued', tomb[3] }
+    if tomb[1] ~= connection and tomb[1] ~= '' then
+      return { 'taken_over' }
+    end
+    return { 'ok', tomb[3] }
   end
   if record.connection ~= connection then
-    return { record.connection == '' and 'held' or 'taken_over' }
+    return { record.connection == '' and 'behind' or 'taken_over' }
   end
   if tonumber(record.seq) <= seq then
-    return { 'ok' }
+    return { tonumber(record.seq) < seq and 'behind' or 'ok' }
   end
   local f = call('HMGET', POOL .. 'player:' .. player, 'cancelled_seq', 'cancelled', 'queued_seq', 'requeued',
     'loading_seq', 'found_seq')

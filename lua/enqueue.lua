@@ -3,7 +3,7 @@
 --
 -- KEYS    clock
 -- ARGV    game_mode; per player: player_id connection node operation resume_token
--- RETURN  per player: code resume_token queued_seq (the latter two when this connection owns the player)
+-- RETURN  per player: code resume_token queued_seq enqueued_at epoch (the latter four when this connection owns it)
 -- CODES   queued (also when this very operation is repeated), already_in_queue, queue_paused,
 --         stale (the connection has left since it asked: a command overtaken by its own repeat)
 -- TOUCHES clock player:* left:* paused queue:* waiting:* node_players:*
@@ -13,18 +13,24 @@
 local game_mode = ARGV[1]
 local now_us, redis_us = clock()
 local paused = call('SISMEMBER', POOL .. 'paused', game_mode) == 1
-local reply, joined, waiting = {}, {}, {}
+local epoch = call('HGET', KEYS[1], 'epoch') or ''
+local reply = {}
+
+local function owned(code, player, record)
+  local queued_seq = call('HGET', POOL .. 'player:' .. player, 'queued_seq')
+  return { code, record.resume_token, queued_seq, record.enqueued_at, epoch }
+end
 
 local function decide(player, connection, node, operation, resume_token)
   local record = load_player(player)
   local seq
   if record then
     if record.connection == connection and tonumber(record.operation) >= tonumber(operation) then
-      return { 'queued', record.resume_token, call('HGET', POOL .. 'player:' .. player, 'queued_seq') }
+      return owned('queued', player, record)
     end
     if record.state ~= 'matched' then
       if record.connection == connection then
-        return { 'already_in_queue', record.resume_token, call('HGET', POOL .. 'player:' .. player, 'queued_seq') }
+        return owned('already_in_queue', player, record)
       end
       return { 'already_in_queue' }
     end
@@ -51,18 +57,15 @@ local function decide(player, connection, node, operation, resume_token)
     'resume_token', resume_token, 'seq', int(seq), 'queued_seq', int(seq), 'requeued', 'false',
     'loading_session_id', '')
   call('SADD', POOL .. 'node_players:' .. node, player)
-  joined[#joined + 1] = player
-  waiting[#waiting + 1] = int(now_us)
-  waiting[#waiting + 1] = player
+  -- Not all at once behind the loop: a poisonous item further on ends the script there, and this player's repeat
+  -- would find the record and leave it in no queue.
+  call('SADD', POOL .. 'queue:' .. game_mode, player)
+  call('ZADD', POOL .. 'waiting:' .. game_mode, int(now_us), player)
   publish(player, queued_frame(seq, game_mode, resume_token, false))
-  return { 'queued', resume_token, int(seq) }
+  return { 'queued', resume_token, int(seq), int(now_us), epoch }
 end
 
 for i = 2, #ARGV, 5 do
   reply[#reply + 1] = decide(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
-end
-if #joined > 0 then
-  call('SADD', POOL .. 'queue:' .. game_mode, unpack(joined))
-  call('ZADD', POOL .. 'waiting:' .. game_mode, unpack(waiting))
 end
 return reply

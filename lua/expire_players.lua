@@ -30,7 +30,13 @@ if queue_timeout_us > 0 then
   for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do
     local since = int(now_us - queue_timeout_us)
     for _, player in ipairs(call('ZRANGEBYSCORE', POOL .. 'waiting:' .. game_mode, '-inf', since, 'LIMIT', 0, limit)) do
-      drop_queued(player, load_player(player), 'queue_timeout', redis_us)
+      local record = load_player(player)
+      if record then
+        drop_queued(player, record, 'queue_timeout', redis_us)
+      else -- an entry that nobody owns must not stop every sweep from here on
+        take_from_queue(player, game_mode)
+        call('ZREM', POOL .. 'waiting:' .. game_mode, player)
+      end
       queue_timeouts = queue_timeouts + 1
     end
   end

@@ -20,18 +20,23 @@ end
 
 for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do
   for _, id in ipairs(due('loading', game_mode)) do
-    local session, at_fault = load_session(id), {}
-    for _, player in ipairs(session.players) do
-      if call('HGET', POOL .. 'loading:' .. id, player) == 'loading' then
-        at_fault[player] = 'loading_timeout'
+    local session, at_fault = load_listed(id, game_mode), {}
+    if session then
+      for _, player in ipairs(session.players) do
+        if call('HGET', POOL .. 'loading:' .. id, player) == 'loading' then
+          at_fault[player] = 'loading_timeout'
+        end
       end
+      cancel(session, 'loading_timeout', at_fault, now_us, redis_us)
+      timeouts.loading = timeouts.loading + 1
     end
-    cancel(session, 'loading_timeout', at_fault, now_us, redis_us)
-    timeouts.loading = timeouts.loading + 1
   end
   for _, id in ipairs(due('unplaced', game_mode)) do
-    cancel(load_session(id), 'allocation_failed', {}, now_us, redis_us)
-    timeouts.unplaced = timeouts.unplaced + 1
+    local session = load_listed(id, game_mode)
+    if session then
+      cancel(session, 'allocation_failed', {}, now_us, redis_us)
+      timeouts.unplaced = timeouts.unplaced + 1
+    end
   end
 end
 return { timeouts.loading, timeouts.unplaced }

@@ -10,7 +10,7 @@
 -- RETURN  code session_id...
 --         the sessions are for the server to end
 -- CODES   ok, unknown (register again)
--- TOUCHES clock servers server:* reserved:* active:* servers:open session_deadlines
+-- TOUCHES clock servers server:* reserved:* active:* ended:* servers:open session_deadlines
 -- SENDS   none
 -- INCLUDE pool servers
 

@@ -14,10 +14,13 @@ local now_us = clock()
 local servers = open_servers()
 local reply = {}
 for _, loading_session_id in ipairs(call('ZRANGE', POOL .. 'sessions:unplaced:' .. game_mode, 0, limit - 1)) do
-  local flat = place(load_session(loading_session_id), servers, node, lease_us, wait_us, now_us)
-  if not flat then
-    break
+  local session = load_listed(loading_session_id, game_mode)
+  if session then
+    local flat = place(session, servers, node, lease_us, wait_us, now_us)
+    if not flat then
+      break
+    end
+    reply[#reply + 1] = flat
   end
-  reply[#reply + 1] = flat
 end
 return reply

@@ -32,7 +32,9 @@ end
 call('ZADD', POOL .. 'servers', int(now_us + lease_us), server_id)
 for i = 13, #ARGV do
   if call('HEXISTS', POOL .. 'reserved:' .. server_id, ARGV[i]) == 0 then
-    call('HSETNX', POOL .. 'active:' .. server_id, ARGV[i], 0)
+    if call('HSETNX', POOL .. 'active:' .. server_id, ARGV[i], 0) == 1 and ARGV[9] ~= '' then
+      call('ZADD', POOL .. 'session_deadlines', int(now_us + ARGV[9] * 1000000), server_id .. ' ' .. ARGV[i])
+    end
   end
 end
 refresh_server(server_id, now_us)

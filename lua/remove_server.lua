@@ -5,7 +5,7 @@
 -- ARGV    server_id
 -- RETURN  lost_sessions
 -- CODES   none
--- TOUCHES clock servers server:* reserved:* active:* ended:* servers:open quarantine session_deadlines
+-- TOUCHES servers server:* reserved:* active:* ended:* servers:open quarantine session_deadlines
 -- SENDS   none
 -- INCLUDE pool servers
 

@@ -13,8 +13,8 @@
 
 local node, lease_us = ARGV[1], tonumber(ARGV[2])
 local until_us = int(clock() + lease_us)
-for i = 4, #ARGV, 2 do
-  call('ZADD', POOL .. 'sessions:allocating:' .. ARGV[i], 'XX', until_us, ARGV[i + 1])
+for i = 4, #ARGV, 2 do -- GT: one that waits for a slot by now has no lease to run out
+  call('ZADD', POOL .. 'sessions:allocating:' .. ARGV[i], 'XX', 'GT', until_us, ARGV[i + 1])
 end
 for game_mode in string.gmatch(ARGV[3], '%S+') do
   call('SADD', POOL .. 'modes', game_mode)

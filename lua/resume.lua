@@ -2,16 +2,35 @@
 -- resume: players come back on new connections, each proved by its token; Redis decides here who owns the player.
 --
 -- KEYS    clock
--- ARGV    per player: player_id connection node operation resume_token
--- RETURN  per player: code game_mode frame...
+-- ARGV    per player: player_id connection node operation resume_token game_mode made_at_us
+-- WHERE   game_mode and made_at_us are what the token says; its signature has been checked
+-- RETURN  per player: code game_mode enqueued_at epoch frame...
 --         the frames are `resumed` and the frame of the player's state; they are for this connection alone
 -- CODES   ok, invalid_resume_token
--- TOUCHES clock player:* queue:* held node_players:* loading:* match:*
+-- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* match:*
 -- SENDS   node:*
 -- INCLUDE pool players servers sessions
 
 local now_us, redis_us = clock()
+local epoch = call('HGET', KEYS[1], 'epoch') or ''
 local reply = {}
+
+-- Redis was emptied after the token was made: a player in its grace proves itself by the signature alone, and goes back
+-- into the queue with the time of waiting that the token gives it.
+local function restore(player, node, operation, resume_token, game_mode, made_at_us)
+  local emptied_us = tonumber(call('HGET', KEYS[1], 'emptied_us'))
+  if emptied_us and made_at_us >= emptied_us or call('EXISTS', POOL .. 'left:' .. player) == 1 then
+    return nil
+  end
+  local enqueued_at = math.min(made_at_us, now_us)
+  call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', game_mode, 'since', int(now_us),
+    'enqueued_at', int(enqueued_at), 'connection', '', 'node', node, 'operation', operation,
+    'resume_token', resume_token, 'seq', int(redis_us), 'queued_seq', int(redis_us), 'requeued', 'true',
+    'loading_session_id', '')
+  call('ZADD', POOL .. 'waiting:' .. game_mode, int(enqueued_at), player)
+  call('ZADD', POOL .. 'held', int(now_us), player)
+  return load_player(player)
+end
 
 local function frame_of_state(player, record, seq)
   if record.state == 'queued' then
@@ -25,10 +44,11 @@ local function frame_of_state(player, record, seq)
   return start_loading_frame(seq, start_loading_tail(session, (session.deadline - now_us) / 1000000)), 'loading_seq'
 end
 
-local function decide(player, connection, node, operation, resume_token)
+local function decide(player, connection, node, operation, resume_token, game_mode, made_at_us)
   local record = load_player(player)
+    or restore(player, node, operation, resume_token, game_mode, tonumber(made_at_us))
   if not record or record.resume_token ~= resume_token then
-    return { 'invalid_resume_token', '' }
+    return { 'invalid_resume_token' }
   end
   if record.connection ~= '' and record.connection ~= connection then
     tell_taken_over(player, record)
@@ -50,10 +70,11 @@ local function decide(player, connection, node, operation, resume_token)
   end
   call('HSET', POOL .. 'player:' .. player, 'connection', connection, 'node', node, 'operation', operation,
     'seq', int(seq + 1), seq_field, int(seq + 1))
-  return { 'ok', record.game_mode, resumed, frame }
+  return { 'ok', record.game_mode, record.enqueued_at, epoch, resumed, frame }
 end
 
-for i = 1, #ARGV, 5 do
-  reply[#reply + 1] = decide(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+for i = 1, #ARGV, 7 do
+  reply[#reply + 1] =
+    decide(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
 end
 return reply

@@ -2,10 +2,12 @@
 -- sweep: may a janitor act on deadlines now? Run before every sweep, by every node.
 -- When nobody swept for more than twice the period (Redis paused or restarted, every node down), nobody could renew
 -- a lease or resume either: the pool's clock stands still for that gap, and the sweep acts the next time.
+-- A new run id, or a pool without an epoch, begins a new epoch: Redis may have lost data, so every session looks whether
+-- its player's record is still what its client was told.
 --
 -- KEYS    clock
--- ARGV    period_us run_id
--- RETURN  act gap_us
+-- ARGV    period_us run_id new_epoch
+-- RETURN  act gap_us epoch
 --         act is 1 when deadlines may be acted on
 -- CODES   none
 -- TOUCHES clock
@@ -14,11 +16,19 @@
 
 local period_us, run_id = tonumber(ARGV[1]), ARGV[2]
 local _, redis_us = clock()
-local f = call('HMGET', KEYS[1], 'swept_us', 'run_id')
+local f = call('HMGET', KEYS[1], 'swept_us', 'run_id', 'epoch')
 local gap_us = redis_us - (tonumber(f[1]) or redis_us)
 call('HSET', KEYS[1], 'swept_us', int(redis_us), 'run_id', run_id)
+local epoch = f[3]
+if not epoch then
+  call('HSET', KEYS[1], 'emptied_us', int(redis_us))
+end
+if not epoch or f[2] ~= run_id then
+  epoch = ARGV[3]
+  call('HSET', KEYS[1], 'epoch', epoch)
+end
 if gap_us > 2 * period_us or (f[2] and f[2] ~= run_id) then
   call('HINCRBY', KEYS[1], 'stopped_us', int(math.max(0, gap_us)))
-  return { 0, int(gap_us) }
+  return { 0, gap_us, epoch }
 end
-return { 1, 0 }
+return { 1, 0, epoch }

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 _NONCE_BYTES = 9
 _SIGNATURE_BYTES = 24
+_KEYS_KEPT = 3
 
 
 class Proven(NamedTuple):
@@ -26,34 +27,40 @@ class TokenMint:
     """Makes and checks tokens. Without a secret yet (Redis was never reached) it can do neither."""
 
     def __init__(self) -> None:
-        self._key: bytes | None = None
+        self.secret = secrets.token_hex(32)  # the one to propose: our own, until the pool's is known
+        self._keys: list[bytes] = []  # the pool's, and before it those that it had until Redis lost them
 
     @property
     def ready(self) -> bool:
         """Whether the pool's secret is known."""
-        return self._key is not None
+        return bool(self._keys)
 
     def learn(self, secret: str) -> None:
-        """Take the pool's secret."""
-        self._key = secret.encode()
+        """Take the pool's secret. Tokens signed with an earlier one stay good."""
+        self.secret = secret
+        key = secret.encode()
+        self._keys = [key, *(known for known in self._keys if known != key)][:_KEYS_KEPT]
 
     def mint(self, player_id: str, game_mode: str) -> str:
         """Make a token for a journey that begins. Raises RuntimeError before the secret is known."""
         nonce = base64.urlsafe_b64encode(secrets.token_bytes(_NONCE_BYTES)).decode()
         said = f"{game_mode}~{time.time_ns() // 1_000_000}~{nonce}"
-        return f"{said}~{self._sign(player_id, said)}"
+        if not self._keys:
+            raise RuntimeError("the pool's secret is not known yet")
+        return f"{said}~{_sign(self._keys[0], player_id, said)}"
 
     def verify(self, player_id: str, token: str) -> Proven | None:
         """What the token says, or None when it was not made for this player with this secret."""
         said, _, signature = token.rpartition("~")
         parts = said.split("~")
-        expected = self._sign(player_id, said)
-        if len(parts) != 3 or not hmac.compare_digest(signature.encode(), expected.encode()):
+        if len(parts) != 3:
             return None
-        return Proven(parts[0], int(parts[1]))
+        for key in self._keys:
+            if hmac.compare_digest(signature.encode(), _sign(key, player_id, said).encode()):
+                return Proven(parts[0], int(parts[1]))
+        return None
 
-    def _sign(self, player_id: str, said: str) -> str:
-        if self._key is None:
-            raise RuntimeError("the pool's secret is not known yet")
-        digest = hmac.digest(self._key, f"{player_id}~{said}".encode(), hashlib.sha256)
-        return base64.urlsafe_b64encode(digest[:_SIGNATURE_BYTES]).decode()
+
+def _sign(key: bytes, player_id: str, said: str) -> str:
+    digest = hmac.digest(key, f"{player_id}~{said}".encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(digest[:_SIGNATURE_BYTES]).decode()

@@ -48,6 +48,15 @@ local function forget_session(session)
   call('ZREM', POOL .. 'sessions:unplaced:' .. session.game_mode, session.id)
 end
 
+-- The session of an index's entry. An entry without one is dropped: it must not stop every sweep from here on.
+local function load_listed(loading_session_id, game_mode)
+  local session = load_session(loading_session_id)
+  if not session then
+    forget_session({ id = loading_session_id, game_mode = game_mode })
+  end
+  return session
+end
+
 -- Undo a match. `at_fault` maps a player to the reason it leaves with; the others go back in front of the queue,
 -- but for those who left during the allocation, whom nobody waits for any more.
 local function cancel(session, reason, at_fault, now_us, redis_us)

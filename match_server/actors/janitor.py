@@ -3,7 +3,6 @@
 Any node's janitor does the work of all: deadlines live in Redis, by Redis' clock, and each is ended by one script.
 """
 
-import secrets
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -64,6 +63,7 @@ class Janitor(Actor[JanitorMessage]):
         self._queue_timeout_us = int(queue_timeout_seconds * 1_000_000)
         self._observe = observe
         self._known = False  # this node has had a lease
+        self._epoch: str | None = None
 
     async def started(self) -> None:
         """Take a lease at once, then keep it."""
@@ -83,7 +83,7 @@ class Janitor(Actor[JanitorMessage]):
 
     async def _renew(self) -> None:
         if not self._tokens.ready:
-            self._tokens.learn(await self._upkeep.secret(secrets.token_hex(32)))
+            self._tokens.learn(await self._upkeep.secret(self._tokens.secret))
         lease_us = int(self._node_lease_seconds * 1_000_000)
         known = await self._upkeep.renew(lease_us=lease_us, game_modes=self._game_modes)
         if self._known and not known:
@@ -95,6 +95,11 @@ class Janitor(Actor[JanitorMessage]):
         swept = await self._upkeep.sweep(
             period_us=int(SWEEP_SECONDS * 1_000_000), grace_us=self._grace_us, queue_timeout_us=self._queue_timeout_us
         )
+        if self._epoch not in {None, swept.epoch}:
+            log.warning("redis_may_have_lost_data", epoch=swept.epoch)
+            self._tokens.learn(await self._upkeep.secret(self._tokens.secret))
+            self._subscriber.tell(CatchUpAll())
+        self._epoch = swept.epoch
         if not swept.acted:
             log.info("clock_stood_still", seconds=round(swept.gap_seconds, 3))
             return

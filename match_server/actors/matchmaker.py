@@ -26,6 +26,7 @@ from match_server.store.journey import (
     Order,
     Readied,
     Ready,
+    Reassert,
     Resume,
     Step,
     StepResult,
@@ -50,7 +51,7 @@ class JourneyRequest(Request[Answer]):
 
     __slots__ = ("item",)
 
-    def __init__(self, item: "Enqueue | Ready | Leave | Hold | Resume | CatchUp") -> None:
+    def __init__(self, item: "Enqueue | Ready | Leave | Hold | Resume | CatchUp | Reassert") -> None:
         super().__init__()
         self.item = item
 
@@ -103,7 +104,7 @@ class Matchmaker(Actor[MatchmakerMessage]):
             elif message.open:
                 requests.sort(message, step)
         # Anything that may have put players into the queue may have filled a match.
-        filled = step.enqueues or step.resumes or step.leaves
+        filled = step.enqueues or step.resumes or step.leaves or step.reasserts
         step.match = ticked or (self._match_on_enqueue and bool(filled))
         step.place = ticked and self._unplaced > 0
         try:
@@ -169,6 +170,8 @@ class _Requests:
                 step.resumes.append(item)
             case CatchUp():
                 step.catch_ups.append(item)
+            case Reassert():
+                step.reasserts.append(item)
 
     def fail(self, error: StoreUnavailable) -> None:
         for requests in self._by_kind.values():
@@ -182,6 +185,7 @@ class _Requests:
         self._answer(Hold, result.holds)
         self._answer(Resume, result.resumes)
         self._answer(CatchUp, result.catch_ups)
+        self._answer(Reassert, result.reasserts)
 
     def _answer(self, kind: type, answers: "Sequence[Answer | Readied | Failure]") -> None:
         for request, answer in zip(self._by_kind.get(kind, ()), answers, strict=True):

@@ -6,25 +6,23 @@ that came over the player's channel is looked at only once Redis has said whethe
 """
 
 import asyncio
-import json
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias
 
 import structlog
 
 from match_server import protocol
 from match_server.actors.core import Actor, Ref
 from match_server.actors.matchmaker import InternalError, JourneyRequest, MatchmakerMessage
+from match_server.actors.port import CatchUp, Closed, Frame, Inbound, Port, SessionMessage, Socket, TakenOver
 from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
+from match_server.actors.told import Told
 from match_server.errors import (
     ActorError,
     ActorStopped,
     CloseCode,
     ErrorCode,
     InvalidMessage,
-    MailboxFull,
     StoreUnavailable,
 )
 from match_server.resume_tokens import TokenMint
@@ -40,85 +38,6 @@ RETRY_AFTER_SECONDS = 1.0
 STOPPING_GRACE_SECONDS = 30.0
 
 
-class Socket(Protocol):
-    """A connection, as its session sees it. No method blocks or raises; after a close nothing is sent any more."""
-
-    def send(self, frame: str | bytes) -> None:
-        """Send one text frame."""
-
-    def close(self, code: CloseCode) -> None:
-        """Close the connection; the session is told `Closed` when it has ended."""
-
-
-class Inbound(NamedTuple):
-    """A text frame of the client."""
-
-    text: str
-
-
-class Frame(NamedTuple):
-    """A frame that came over a player's channel."""
-
-    player_id: str
-    data: bytes
-
-
-class TakenOver(NamedTuple):
-    """Redis says that another connection owns this player now."""
-
-    player_id: str
-
-
-class CatchUp(NamedTuple):
-    """Frames may have been lost."""
-
-
-class Closed(NamedTuple):
-    """The connection has ended: the client left, or its link broke and it may come back within the grace time."""
-
-    left: bool
-    grace_seconds: float
-
-
-SessionMessage: TypeAlias = Inbound | Frame | TakenOver | CatchUp | Closed
-
-
-class Port:
-    """Where the subscriber and the socket leave messages for a session. A client that reads too slowly is cut off."""
-
-    __slots__ = ("_ref", "_socket", "connection")
-
-    def __init__(self, connection: str, socket: Socket) -> None:
-        self.connection = connection
-        self._socket = socket
-        self._ref: Ref[SessionMessage] | None = None
-
-    def attach(self, ref: Ref[SessionMessage]) -> None:
-        """Say where the session's mailbox is."""
-        self._ref = ref
-
-    def deliver(self, player_id: str, frame: bytes) -> None:
-        """See `Listener.deliver`."""
-        self._tell(Frame(player_id, frame))
-
-    def taken_over(self, player_id: str) -> None:
-        """See `Listener.taken_over`."""
-        self._tell(TakenOver(player_id))
-
-    def catch_up(self) -> None:
-        """See `Listener.catch_up`."""
-        self._tell(CatchUp())
-
-    def _tell(self, message: SessionMessage) -> None:
-        try:
-            if self._ref:
-                self._ref.tell(message)
-        except MailboxFull:
-            self._socket.close(CloseCode.TOO_SLOW)  # it comes back, resumes, and is told all from its record
-        except ActorStopped:
-            pass  # the session has left already; its player's record is what counts
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionContext:
     """What all sessions of a node share."""
@@ -128,22 +47,6 @@ class SessionContext:
     subscriber: Ref[SubscriberMessage]
     tokens: TokenMint
     observe_delivery: Callable[[str], None]  # the type of each journey frame that reached a connection
-
-
-@dataclass(slots=True)
-class _Journey:
-    """What this connection knows of the player that it owns. Redis knows better."""
-
-    player_id: str
-    game_mode: str
-    resume_token: str = ""
-    seq: int = 0  # of the last frame delivered
-    loading_session_id: str = ""  # of the last frame delivered, if it named one
-    state: str = "queued"  # by the frames delivered: queued, loading, matched, over; or unsure: see `_claim`
-
-    @property
-    def running(self) -> bool:
-        return self.state in {"queued", "loading", "unsure"}
 
 
 class Session(Actor[SessionMessage]):
@@ -158,7 +61,7 @@ class Session(Actor[SessionMessage]):
         self._connection = port.connection
         self._operation = 0
         self._subscribed: str | None = None
-        self._journey: _Journey | None = None
+        self._journey: Told | None = None
 
     async def receive(self, batch: Sequence[SessionMessage]) -> None:
         """Handle messages one after the other."""
@@ -238,9 +141,9 @@ class Session(Actor[SessionMessage]):
         before, answer = await self._claim(message.game_mode, item)
         if answer.fields:
             # This connection owns the player. What the channel brought before its `queued` was for another owner.
-            token, seq = answer.fields
+            token, seq, enqueued_at, epoch = answer.fields
             if before is None or not before.running or before.state == "unsure":
-                self._journey = _Journey(message.player_id, message.game_mode, token, seq=int(seq) - 1)
+                self._journey = Told(message.player_id, message.game_mode, token, enqueued_at, epoch, seq=int(seq) - 1)
         else:
             self._stand_back(before, message.player_id)
         if answer.code == "stale":
@@ -264,8 +167,10 @@ class Session(Actor[SessionMessage]):
         if message.game_mode not in {None, current.game_mode}:
             self._refuse(ErrorCode.INVALID_MESSAGE, f"game_mode: expected {current.game_mode}, or none")
             return
-        leave = journey.Leave(current.player_id, self._connection, self._next_operation(), "requested")
-        answer = await self._carry_out(current.game_mode, leave)
+        answer = await self._insist(
+            current,
+            lambda: journey.Leave(current.player_id, self._connection, self._next_operation(), "requested"),
+        )
         if answer.code == "too_late":
             state, loading_session_id = answer.fields
             text = "the match is made; it can no longer be left"
@@ -278,8 +183,9 @@ class Session(Actor[SessionMessage]):
         if current is None:
             self._refuse(ErrorCode.NOT_IN_QUEUE, "there is no match to load")
             return
-        ready = journey.Ready(current.player_id, self._connection, message.loading_session_id)
-        answer = await self._carry_out(current.game_mode, ready)
+        answer = await self._insist(
+            current, lambda: journey.Ready(current.player_id, self._connection, message.loading_session_id)
+        )
         if answer.code == "wrong_session_id":
             self._refuse(ErrorCode.WRONG_SESSION_ID, "loading_session_id: not this player's loading session")
         elif answer.code == "not_in_queue":
@@ -295,19 +201,26 @@ class Session(Actor[SessionMessage]):
         if proven is None or proven.game_mode not in self._context.matchmakers:
             self._refuse(ErrorCode.INVALID_RESUME_TOKEN, "resume_token: not valid for this player; enqueue anew")
             return
-        before, answer = await self._claim(proven.game_mode, self._resume_item(message.player_id, message.resume_token))
+        item = journey.Resume(
+            message.player_id,
+            self._connection,
+            self._context.node,
+            self._next_operation(),
+            message.resume_token,
+            proven.game_mode,
+            proven.made_at_ms * 1000,
+        )
+        before, answer = await self._claim(proven.game_mode, item)
         if answer.code != "ok":
             self._stand_back(before, message.player_id)
             self._refuse(ErrorCode.INVALID_RESUME_TOKEN, "resume_token: the player's place is gone; enqueue anew")
             return
-        game_mode, resumed, frame = answer.fields
-        self._journey = _Journey(message.player_id, game_mode, message.resume_token)
+        game_mode, enqueued_at, epoch, resumed, frame = answer.fields
+        self._journey = Told(message.player_id, game_mode, message.resume_token, enqueued_at, epoch)
         self._deliver(message.player_id, resumed.encode())
         self._deliver(message.player_id, frame.encode())
 
-    async def _claim(
-        self, game_mode: str, item: "journey.Enqueue | journey.Resume"
-    ) -> "tuple[_Journey | None, Answer]":
+    async def _claim(self, game_mode: str, item: "journey.Enqueue | journey.Resume") -> tuple[Told | None, Answer]:
         """Ask for a player.
 
         Without an answer this connection is unsure: it passes no frame on, but when it ends it leaves, which changes
@@ -316,10 +229,10 @@ class Session(Actor[SessionMessage]):
         await self._subscribe(item.player_id)
         before = self._journey
         if before is None or not before.running:
-            self._journey = _Journey(item.player_id, game_mode, state="unsure")
+            self._journey = Told(item.player_id, game_mode, state="unsure")
         return before, await self._ask(game_mode, item)
 
-    def _stand_back(self, before: "_Journey | None", player_id: str) -> None:
+    def _stand_back(self, before: Told | None, player_id: str) -> None:
         """Redis refused the claim: what this connection had before it still stands."""
         self._journey = before if before and before.state != "unsure" else None
         if self._journey is None or self._journey.player_id != player_id:
@@ -329,51 +242,59 @@ class Session(Actor[SessionMessage]):
 
     def _deliver(self, player_id: str, data: bytes) -> None:
         """Pass a frame on, once and in order; one that this connection has no right to, or had before, is dropped."""
-        current = self._journey
-        if current is None or current.player_id != player_id or current.state == "unsure":
-            return
-        frame = json.loads(data)
-        if frame["seq"] <= current.seq:
-            return
-        current.seq = frame["seq"]
-        if frame["type"] == "match_cancelled" and frame["loading_session_id"] != current.loading_session_id:
-            return  # the client was never told of that session: the `queued` that follows is all it needs
-        current.loading_session_id = frame.get("loading_session_id", "")
-        current.state = _STATE_AFTER.get(frame["type"], current.state)
-        self._context.observe_delivery(frame["type"])
-        self._socket.send(data)
+        kind = self._journey.accept(player_id, data) if self._journey else None
+        if kind:
+            self._context.observe_delivery(kind)
+            self._socket.send(data)
 
     async def _catch_up(self) -> None:
-        """Read what the channel may have lost. Redis away, or nothing heard of the player: the next round tells."""
+        """Read what the channel may have lost. Redis away, or a bug (logged there): the next round tries again."""
         current = self._journey
-        if current is None or current.state in {"over", "unsure"}:
+        if current is None or not current.running or current.state == "unsure":
             return
         wanted = journey.CatchUp(current.player_id, self._connection, current.seq)
         try:
             answer = await self._ask(current.game_mode, wanted)
+            if answer.code == "behind":
+                await self._reassert(current)
+                return
         except (StoreUnavailable, ActorError, InternalError):
             return
+        if answer.code == "taken_over":
+            self._let_go(current.player_id)
+        else:
+            self._deliver_late(current, answer.fields)
+
+    async def _reassert(self, current: Told) -> None:
+        """Redis has lost the player, or what it was told; or this node was thought dead. Put it back."""
+        item = journey.Reassert(
+            current.player_id,
+            self._connection,
+            self._context.node,
+            self._next_operation(),
+            current.resume_token,
+            current.game_mode,
+            current.enqueued_at,
+            current.seq,
+            current.state,
+            current.loading_session_id,
+            current.epoch,
+        )
+        answer = await self._ask(current.game_mode, item)
         match answer.code:
-            case "ok" | "dequeued":
-                # Behind what the channel has brought already, or a later frame would overtake an earlier one.
-                for frame in answer.fields:
-                    self._port.deliver(current.player_id, frame.encode())
+            case "ok":
+                current.epoch = answer.fields[0]
+                self._deliver_late(current, answer.fields[1:])
             case "taken_over":
                 self._let_go(current.player_id)
-            case "held":
-                await self._reclaim(current)
+            case "gone":
+                gone = protocol.Dequeued(seq=current.seq + 1, reason="disconnected")
+                self._deliver(current.player_id, protocol.encode(gone).encode())
 
-    async def _reclaim(self, current: _Journey) -> None:
-        """This node was thought dead, and the player's link broken. The connection lives: take the player back."""
-        item = self._resume_item(current.player_id, current.resume_token)
-        try:
-            answer = await self._ask(current.game_mode, item)
-        except (StoreUnavailable, ActorError, InternalError):
-            return
-        if answer.code == "ok":
-            frame = answer.fields[2]
-            if _STATE_AFTER[json.loads(frame)["type"]] != current.state:
-                self._deliver(current.player_id, frame.encode())
+    def _deliver_late(self, current: Told, frames: Sequence[str]) -> None:
+        """Deliver behind what the channel has brought already, or a later frame would overtake an earlier one."""
+        for frame in frames:
+            self._port.deliver(current.player_id, frame.encode())
 
     def _let_go(self, player_id: str) -> None:
         """Another connection owns this player: nothing that this one does may touch it any more."""
@@ -403,8 +324,18 @@ class Session(Actor[SessionMessage]):
 
     # --- helpers ---
 
-    async def _ask(self, game_mode: str, item: "journey.Enqueue | journey.Resume | journey.CatchUp") -> Answer:
+    async def _ask(
+        self, game_mode: str, item: "journey.Enqueue | journey.Resume | journey.CatchUp | journey.Reassert"
+    ) -> Answer:
         return await self._context.matchmakers[game_mode].ask(JourneyRequest(item), _ASK_SECONDS)
+
+    async def _insist(self, current: Told, make: "Callable[[], journey.Ready | journey.Leave]") -> Answer:
+        """Carry out what concerns a running journey. A Redis that knows nothing of it is told, and asked once more."""
+        answer = await self._carry_out(current.game_mode, make())
+        if answer.code == "not_in_queue" and current.running:
+            await self._catch_up()
+            answer = await self._carry_out(current.game_mode, make())
+        return answer
 
     async def _carry_out(self, game_mode: str, item: "journey.Ready | journey.Leave | journey.Hold") -> Answer:
         """Ask until it is done: what a client cannot know to repeat is kept while Redis is away."""
@@ -415,9 +346,6 @@ class Session(Actor[SessionMessage]):
                 raise  # this node is stopping; whoever is left is held for the client to resume
             except (StoreUnavailable, ActorError):
                 await asyncio.sleep(_INTENT_RETRY_SECONDS)
-
-    def _resume_item(self, player_id: str, resume_token: str) -> journey.Resume:
-        return journey.Resume(player_id, self._connection, self._context.node, self._next_operation(), resume_token)
 
     async def _subscribe(self, player_id: str) -> None:
         """Listen to a player's channel; returns once Redis has confirmed it."""
@@ -461,20 +389,8 @@ class Session(Actor[SessionMessage]):
         return ", ".join(self._context.matchmakers)
 
 
-def new_connection_id() -> str:
-    """An id that fences everything a connection writes."""
-    return uuid.uuid4().hex
-
-
 _PONG = protocol.encode(protocol.Pong())
 _REFUSALS = {
     "already_in_queue": "this player is in the queue or in a match; resume with its token to take it over",
     "queue_paused": "an operator has paused this game mode",
-}
-_STATE_AFTER = {
-    "queued": "queued",
-    "start_loading": "loading",
-    "match_cancelled": "queued",  # the one at fault gets `dequeued` instead
-    "match_found": "matched",
-    "dequeued": "over",
 }

@@ -52,13 +52,15 @@ class Hold(NamedTuple):
 
 
 class Resume(NamedTuple):
-    """A player comes back on a new connection."""
+    """A player comes back on a new connection. The last two are what its token says."""
 
     player_id: str
     connection: str
     node: str
     operation: int
     resume_token: str
+    game_mode: str
+    made_at_us: int
 
 
 class CatchUp(NamedTuple):
@@ -67,6 +69,22 @@ class CatchUp(NamedTuple):
     player_id: str
     connection: str
     seq: int
+
+
+class Reassert(NamedTuple):
+    """A session says what its client was last told, for a Redis that may have lost it."""
+
+    player_id: str
+    connection: str
+    node: str
+    operation: int
+    resume_token: str
+    game_mode: str
+    enqueued_at: str  # microseconds of the pool's clock, as Redis gave it
+    seq: int
+    state: str
+    loading_session_id: str
+    epoch: str
 
 
 class Confirm(NamedTuple):
@@ -161,6 +179,7 @@ class Step:
     holds: list[Hold] = field(default_factory=list)
     resumes: list[Resume] = field(default_factory=list)
     catch_ups: list[CatchUp] = field(default_factory=list)
+    reasserts: list[Reassert] = field(default_factory=list)
     match: bool = False
     place: bool = False
 
@@ -175,6 +194,7 @@ class StepResult:
     holds: list[Answer | Failure] = field(default_factory=list)
     resumes: list[Answer | Failure] = field(default_factory=list)
     catch_ups: list[Answer | Failure] = field(default_factory=list)
+    reasserts: list[Answer | Failure] = field(default_factory=list)
     matched: Matched = field(default_factory=Matched)
     placed: list[Order] = field(default_factory=list)
 
@@ -225,6 +245,7 @@ class JourneyStore:
                 _into(result.readies, _readied),
             ),
             (Call("catch_up", (), step.catch_ups), _into(result.catch_ups, _answer)),
+            (Call("reassert", (), step.reasserts), _into(result.reasserts, _answer)),
         ]
         plan = [(call, sink) for call, sink in batches if call.items]
         if step.place:

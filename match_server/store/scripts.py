@@ -41,6 +41,10 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
     "place": ("game_mode node lease_us wait_us limit", ""),
     "queues": ("", "game_mode"),
     "ready": ("node lease_us wait_us", "player_id connection loading_session_id"),
+    "reassert": (
+        "",
+        "player_id connection node operation resume_token game_mode enqueued_at seq state loading_session_id epoch",
+    ),
     "register_server": (
         "server_id incarnation control_url endpoint host address capacity batch max_session_seconds game_modes"
         " region lease_us",
@@ -48,10 +52,10 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
     ),
     "remove_server": ("server_id", ""),
     "renew": ("node lease_us game_modes", "game_mode loading_session_id"),
-    "resume": ("", "player_id connection node operation resume_token"),
+    "resume": ("", "player_id connection node operation resume_token game_mode made_at_us"),
     "retire_node": ("node grace_us limit", ""),
     "servers": ("offset limit", ""),
-    "sweep": ("period_us run_id", ""),
+    "sweep": ("period_us run_id new_epoch", ""),
     "try_match": ("game_mode size cap seed loading_timeout_us", ""),
 }
 
@@ -240,7 +244,10 @@ class ScriptRunner:
             return [ItemFailed(f"{call.script}: {text}")]
         # One poisonous item must not fail the others: each is run alone; those that had run answer as before.
         singles = await self.run([Call(call.script, call.arguments, [item]) for item in call.items])
-        return [entry for reply in singles for entry in reply]
+        entries: list[Any] = []
+        for reply in singles:
+            entries.extend([reply] if isinstance(reply, StoreUnavailable) else reply)
+        return entries
 
     async def _round_trip(self, calls: Sequence[Call]) -> list[Any]:
         started = time.monotonic()

@@ -1,5 +1,6 @@
 """What janitors run: the sweep of every deadline, leases of nodes, and the readings that operators and metrics take."""
 
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ class Swept:
     """What one sweep ended. `acted` is False when the pool's clock had stood still and nothing was judged."""
 
     acted: bool
+    epoch: str  # a new one whenever Redis may have lost data
     gap_seconds: float = 0
     loading_timeouts: int = 0
     allocation_timeouts: int = 0
@@ -60,9 +62,10 @@ class UpkeepStore:
         Raises:
             StoreUnavailable: Redis gave no answer.
         """
-        act, gap_us = await self._runner.one("sweep", period_us, await self._run_id())
+        run_id = await self._run_id()
+        act, gap_us, epoch = await self._runner.one("sweep", period_us, run_id, secrets.token_hex(8))
         if not act:
-            return Swept(acted=False, gap_seconds=gap_us / 1_000_000)
+            return Swept(acted=False, epoch=epoch.decode(), gap_seconds=gap_us / 1_000_000)
         replies = await self._runner.run(
             [
                 Call("expire_nodes", (SWEPT_PER_CALL, grace_us)),
@@ -77,6 +80,7 @@ class UpkeepStore:
         nodes, players, sessions, servers = replies
         return Swept(
             acted=True,
+            epoch=epoch.decode(),
             dead_nodes=tuple(node.decode() for node in nodes[1:]),
             grace_ended=players[0],
             cancelled_by_leaving=players[1],

@@ -1,0 +1,101 @@
+#!lua
+-- reassert: sessions whose players' records are missing, held or older than what their clients were told put them
+-- back: Redis lost its data or rolled it back, or the node was thought dead. The newer state wins.
+--
+-- KEYS    clock
+-- ARGV    per player: player_id connection node operation resume_token game_mode enqueued_at seq state
+--         loading_session_id epoch
+-- WHERE   seq, state (queued or loading) and loading_session_id: as last told to the client; epoch: as it was then
+-- RETURN  per player: code epoch frame...
+--         the frames are for this connection: what the client has to be told
+-- CODES   ok, taken_over (another connection owns the player), gone (the player left, and Redis has lost nothing)
+-- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:*
+-- SENDS   notifications:*
+-- INCLUDE pool players servers sessions
+
+local now_us, redis_us = clock()
+local epoch_now = call('HGET', KEYS[1], 'epoch') or ''
+local reply = {}
+
+local function cancelled_frame(seq, told)
+  return '{"type":"match_cancelled","seq":' .. int(seq) .. ',"loading_session_id":"' .. told.loading_session_id
+    .. '","reason":"state_lost","requeued":true}'
+end
+
+-- Write the player as queued, in front, with its original time of waiting; tell what contradicts what it was told.
+local function put_back(player, told)
+  local frames, seq = {}, told.seq
+  if told.state ~= 'queued' then
+    local cancelled_seq = next_seq(told.seq, redis_us)
+    seq = cancelled_seq + 1
+    frames = { cancelled_frame(cancelled_seq, told), queued_frame(seq, told.game_mode, told.resume_token, true) }
+  end
+  call('DEL', POOL .. 'player:' .. player)
+  call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', told.game_mode, 'since', int(now_us),
+    'enqueued_at', told.enqueued_at, 'connection', told.connection, 'node', told.node, 'operation', told.operation,
+    'resume_token', told.resume_token, 'seq', int(seq), 'queued_seq', int(seq),
+    'requeued', tostring(told.state ~= 'queued'), 'loading_session_id', '')
+  call('SADD', POOL .. 'node_players:' .. told.node, player)
+  call('ZADD', POOL .. 'waiting:' .. told.game_mode, told.enqueued_at, player)
+  call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)
+  return { 'ok', epoch_now, unpack(frames) }
+end
+
+-- The record is there and nobody's: this connection takes it back, as a resume would.
+local function reclaim(player, record, told)
+  call('HSET', POOL .. 'player:' .. player, 'connection', told.connection, 'node', told.node,
+    'operation', told.operation)
+  if record.state ~= 'matched' then
+    call('SADD', POOL .. 'node_players:' .. told.node, player)
+    if call('ZREM', POOL .. 'held', player) == 1 and record.state == 'queued' then
+      call('ZADD', POOL .. 'queue:' .. record.game_mode .. ':front', record.enqueued_at, player)
+    end
+  end
+end
+
+-- Rolled back: what the client was told is newer than the record.
+local function catch_record_up(player, record, told)
+  local same_state = record.state == told.state or (record.state == 'allocating' and told.state == 'loading')
+  if same_state and record.loading_session_id == told.loading_session_id then
+    call('HSET', POOL .. 'player:' .. player, 'seq', int(told.seq))
+    return { 'ok', epoch_now }
+  end
+  local session = record.loading_session_id ~= '' and load_session(record.loading_session_id)
+  if session then -- a match that its players were told is over, or know nothing of
+    cancel(session, 'state_lost', {}, now_us, redis_us)
+  end
+  take_from_queue(player, record.game_mode)
+  call('ZREM', POOL .. 'waiting:' .. record.game_mode, player)
+  return put_back(player, told)
+end
+
+local function decide(player, told)
+  local record = load_player(player)
+  if not record then
+    local tomb = call('HMGET', POOL .. 'left:' .. player, 'connection', 'frame', 'seq')
+    if (tomb[1] == told.connection or tomb[1] == '') and tonumber(tomb[3]) > told.seq then
+      return { 'ok', epoch_now, tomb[2] }
+    end
+    return told.epoch == epoch_now and { 'gone', epoch_now } or put_back(player, told)
+  end
+  if record.connection ~= told.connection then
+    if record.connection ~= '' or record.resume_token ~= told.resume_token then
+      return { 'taken_over', epoch_now }
+    end
+    reclaim(player, record, told)
+    record = load_player(player)
+  end
+  if tonumber(record.seq) < told.seq then
+    return catch_record_up(player, record, told)
+  end
+  return { 'ok', epoch_now }
+end
+
+for i = 1, #ARGV, 11 do
+  reply[#reply + 1] = decide(ARGV[i], {
+    connection = ARGV[i + 1], node = ARGV[i + 2], operation = ARGV[i + 3], resume_token = ARGV[i + 4],
+    game_mode = ARGV[i + 5], enqueued_at = ARGV[i + 6], seq = tonumber(ARGV[i + 7]), state = ARGV[i + 8],
+    loading_session_id = ARGV[i + 9], epoch = ARGV[i + 10],
+  })
+end
+return reply

@@ -1,0 +1,91 @@
+"""The port: what lies between a socket, the subscriber and a session. Its messages, and the mailbox's last resort."""
+
+import uuid
+from typing import NamedTuple, Protocol, TypeAlias
+
+from match_server.actors.core import Ref
+from match_server.errors import ActorStopped, CloseCode, MailboxFull
+
+
+def new_connection_id() -> str:
+    """An id that fences everything a connection writes."""
+    return uuid.uuid4().hex
+
+
+class Socket(Protocol):
+    """A connection, as its session sees it. No method blocks or raises; after a close nothing is sent any more."""
+
+    def send(self, frame: str | bytes) -> None:
+        """Send one text frame."""
+
+    def close(self, code: CloseCode) -> None:
+        """Close the connection; the session is told `Closed` when it has ended."""
+
+
+class Inbound(NamedTuple):
+    """A text frame of the client."""
+
+    text: str
+
+
+class Frame(NamedTuple):
+    """A frame that came over a player's channel."""
+
+    player_id: str
+    data: bytes
+
+
+class TakenOver(NamedTuple):
+    """Redis says that another connection owns this player now."""
+
+    player_id: str
+
+
+class CatchUp(NamedTuple):
+    """Frames may have been lost."""
+
+
+class Closed(NamedTuple):
+    """The connection has ended: the client left, or its link broke and it may come back within the grace time."""
+
+    left: bool
+    grace_seconds: float
+
+
+SessionMessage: TypeAlias = Inbound | Frame | TakenOver | CatchUp | Closed
+
+
+class Port:
+    """Where the subscriber and the socket leave messages for a session. A client that reads too slowly is cut off."""
+
+    __slots__ = ("_ref", "_socket", "connection")
+
+    def __init__(self, connection: str, socket: Socket) -> None:
+        self.connection = connection
+        self._socket = socket
+        self._ref: Ref[SessionMessage] | None = None
+
+    def attach(self, ref: Ref[SessionMessage]) -> None:
+        """Say where the session's mailbox is."""
+        self._ref = ref
+
+    def deliver(self, player_id: str, frame: bytes) -> None:
+        """See `Listener.deliver`."""
+        self._tell(Frame(player_id, frame))
+
+    def taken_over(self, player_id: str) -> None:
+        """See `Listener.taken_over`."""
+        self._tell(TakenOver(player_id))
+
+    def catch_up(self) -> None:
+        """See `Listener.catch_up`."""
+        self._tell(CatchUp())
+
+    def _tell(self, message: SessionMessage) -> None:
+        try:
+            if self._ref:
+                self._ref.tell(message)
+        except MailboxFull:
+            self._socket.close(CloseCode.TOO_SLOW)  # it comes back, resumes, and is told all from its record
+        except ActorStopped:
+            pass  # the session has left already; its player's record is what counts
