@@ -32,23 +32,7 @@ local function decide(player, connection, seq)
   if tonumber(record.seq) <= seq then
     return { tonumber(record.seq) < seq and 'behind' or 'ok' }
   end
-  local f = call('HMGET', POOL .. 'player:' .. player, 'cancelled_seq', 'cancelled', 'queued_seq', 'requeued',
-    'loading_seq', 'found_seq')
-  local answer = { 'ok' }
-  if f[1] and tonumber(f[1]) > seq then
-    answer[#answer + 1] = f[2]
-  end
-  if tonumber(f[3]) > seq then
-    answer[#answer + 1] = queued_frame(f[3], record.game_mode, record.resume_token, f[4] == 'true')
-  end
-  local loading = record.state == 'loading' or record.state == 'allocating'
-  if loading and tonumber(f[5]) > seq then
-    local session = load_session(record.loading_session_id)
-    answer[#answer + 1] = start_loading_frame(f[5], start_loading_tail(session, (session.deadline - now_us) / 1000000))
-  elseif record.state == 'matched' and tonumber(f[6]) > seq then
-    answer[#answer + 1] = match_found_frame(f[6], call('GET', POOL .. 'match:' .. record.loading_session_id))
-  end
-  return answer
+  return { 'ok', unpack(frames_since(player, record, seq, now_us)) }
 end
 
 for i = 1, #ARGV, 3 do

@@ -3,7 +3,7 @@
 --
 -- KEYS    clock
 -- ARGV    per player: player_id connection operation reason
--- RETURN  per player: code state loading_session_id (the latter two when too_late)
+-- RETURN  per player: code state loading_session_id (the latter two when too_late, and when a match was cancelled)
 -- CODES   ok (also when this operation is repeated, and when a closed client's match goes on without it),
 --         not_in_queue, too_late (only when requested: the session is being placed, or found)
 -- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:*
@@ -35,6 +35,7 @@ local function decide(player, connection, operation, reason)
     else
       call('HSET', POOL .. 'player:' .. player, 'operation', operation)
       cancel(load_session(record.loading_session_id), 'player_left', { [player] = reason }, now_us, redis_us)
+      return { 'ok', record.state, record.loading_session_id }
     end
     return { 'ok' }
   end

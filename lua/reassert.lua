@@ -9,7 +9,7 @@
 -- RETURN  per player: code epoch frame...
 --         the frames are for this connection: what the client has to be told
 -- CODES   ok, taken_over (another connection owns the player), gone (the player left, and Redis has lost nothing)
--- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:*
+-- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* match:* sessions:*
 -- SENDS   notifications:*
 -- INCLUDE pool players servers sessions
 
@@ -24,9 +24,9 @@ end
 
 -- Write the player as queued, in front, with its original time of waiting; tell what contradicts what it was told.
 local function put_back(player, told)
-  local frames, seq = {}, told.seq
+  local frames, seq, cancelled_seq = {}, told.seq, nil
   if told.state ~= 'queued' then
-    local cancelled_seq = next_seq(told.seq, redis_us)
+    cancelled_seq = next_seq(told.seq, redis_us)
     seq = cancelled_seq + 1
     frames = { cancelled_frame(cancelled_seq, told), queued_frame(seq, told.game_mode, told.resume_token, true) }
   end
@@ -35,6 +35,9 @@ local function put_back(player, told)
     'enqueued_at', told.enqueued_at, 'connection', told.connection, 'node', told.node, 'operation', told.operation,
     'resume_token', told.resume_token, 'seq', int(seq), 'queued_seq', int(seq),
     'requeued', tostring(told.state ~= 'queued'), 'loading_session_id', '')
+  if cancelled_seq then -- for the repeat, should this answer be lost
+    call('HSET', POOL .. 'player:' .. player, 'cancelled', frames[1], 'cancelled_seq', int(cancelled_seq))
+  end
   call('SADD', POOL .. 'node_players:' .. told.node, player)
   call('ZADD', POOL .. 'waiting:' .. told.game_mode, told.enqueued_at, player)
   call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)
@@ -88,7 +91,7 @@ local function decide(player, told)
   if tonumber(record.seq) < told.seq then
     return catch_record_up(player, record, told)
   end
-  return { 'ok', epoch_now }
+  return { 'ok', epoch_now, unpack(frames_since(player, record, told.seq, now_us)) }
 end
 
 for i = 1, #ARGV, 11 do

@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import gc
-import signal
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -26,7 +25,8 @@ from match_server.actors.matchmaker import Matchmaker, MatchmakerMessage
 from match_server.actors.session import SessionContext
 from match_server.actors.subscriber import Subscriber, SubscriberMessage, Subscriptions
 from match_server.config import GameMode, Settings
-from match_server.errors import SettingsError, StoreUnavailable
+from match_server.errors import StoreUnavailable
+from match_server.processes import BACKLOG, allow_descriptors, bound_socket, inherited_socket, stopping_on_signals
 from match_server.resume_tokens import TokenMint
 from match_server.servers.http_provider import HttpProvider
 from match_server.store.client import connect, redact
@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 # Stopped in this order, each phase emptied before the next begins (sessions, in the gateway, are phase 0).
 _MATCHMAKER_PHASE, _ALLOCATOR_PHASE, _JANITOR_PHASE, _SUBSCRIBER_PHASE = 1, 2, 3, 4
 _SUBSCRIBER_MAILBOX = 100_000
-_BACKLOG = 4096
+_OTHER_DESCRIPTORS = 512  # Redis, dedicated servers, operators
 _CLOSE_SHARE = 0.5  # of the stop deadline, for connections to close; the rest is for the actors
 _SUPERVISION = Supervision()
 
@@ -84,13 +84,16 @@ class _Server(uvicorn.Server):
 class Node:
     """One matchmaking node. `run` returns once it has stopped."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, listen_fd: int | None = None) -> None:
         """Check what can be checked without starting anything.
+
+        `listen_fd` is a bound socket that the parent handed down, instead of the settings' host and port.
 
         Raises:
             ScriptError: a Lua script is missing, or does not fit its use.
         """
         self._settings = settings
+        self._listen_fd = listen_fd
         self._node = uuid.uuid4().hex[:12]
         self._scripts: dict[str, Script] = load_scripts()
         self._metrics = Metrics()
@@ -108,8 +111,8 @@ class Node:
             ExceptionGroup: an actor crashed too often.
         """
         async with AsyncExitStack() as stack:
-            listener = stack.enter_context(_listen(self._settings))
-            embedded = await self._embedded(stack)
+            listener = stack.enter_context(self._listener())
+            embedded = await embedded_redis(stack, self._settings)
             redis_url = embedded.url if embedded else self._settings.redis_url
             redis = connect(redis_url)
             stack.push_async_callback(redis.aclose)
@@ -122,8 +125,9 @@ class Node:
             context = self._start_actors(system, stores, redis, provider)
             self._server = _Server(self._uvicorn_config(self._application(system, context, stores)))
             if handle_signals:
-                stack.enter_context(_signals(self.stop))
-            gc.freeze()  # what lives from here to the end need not be looked through again and again
+                stack.enter_context(stopping_on_signals(self.stop))
+            self._make_room()
+            _calm_garbage_collector()
             serving = system.own(self._server.serve(sockets=[listener]), name="http")
             while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn sets no event
                 await asyncio.sleep(0.005)
@@ -139,11 +143,17 @@ class Node:
         if self._server:
             self._server.should_exit = True
 
-    async def _embedded(self, stack: AsyncExitStack) -> EmbeddedRedis | None:
-        url = self._settings.redis_url
-        if not url.startswith("embedded://"):
-            return None
-        return await stack.enter_async_context(EmbeddedRedis(url))
+    def _make_room(self) -> None:
+        """Every connection is an open file, and the usual limit is 1,024."""
+        wanted = self._settings.max_connections + _OTHER_DESCRIPTORS
+        allowed = allow_descriptors(wanted)
+        if allowed < wanted:
+            log.warning("open_files_limited", limit=allowed, wanted=wanted, fix="raise ulimit -n")
+
+    def _listener(self) -> AbstractContextManager[socket.socket]:
+        if self._listen_fd is not None:
+            return inherited_socket(self._listen_fd)
+        return bound_socket(self._settings.host, self._settings.port)
 
     def _stores(self, redis: Redis) -> _Stores:
         settings, prefix = self._settings, self._settings.key_prefix
@@ -238,6 +248,7 @@ class Node:
                 match_on_enqueue=self._settings.match_on_enqueue,
                 observe=self._metrics.observe_matched(mode.name),
                 observe_loading=self._metrics.loading_time.labels(mode.name).observe,
+                observe_left=self._metrics.cancelled.labels("player_left").inc,
             ),
             mailbox_limit=matchmaker.MAILBOX_LIMIT,
             phase=_MATCHMAKER_PHASE,
@@ -314,7 +325,7 @@ class Node:
             access_log=False,
             server_header=False,
             proxy_headers=False,  # X-Forwarded-For is read by the gateway, from trusted proxies alone
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=max(1, int(settings.stop_seconds * _CLOSE_SHARE)),
         )
 
@@ -328,41 +339,31 @@ class Node:
         log.info("node_stopped", node=self._node, players_held=held)
 
 
+async def embedded_redis(stack: AsyncExitStack, settings: Settings) -> EmbeddedRedis | None:
+    """Start the embedded store, where the settings ask for one; it ends with `stack`.
+
+    Raises:
+        SettingsError: it cannot be had.
+    """
+    if not settings.redis_url.startswith("embedded://"):
+        return None
+    embedded = await stack.enter_async_context(EmbeddedRedis(settings.redis_url))
+    log.info("embedded_redis_started", url=embedded.url, note="a pool of its own: nodes share players over one Redis")
+    return embedded
+
+
+def _calm_garbage_collector() -> None:
+    """Look through what lives rarely: connections make few cycles, and each full pass stops the node for their sake.
+
+    With the default thresholds a third of a burst's time went there; see docs/benchmarks.md.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
 def _us(seconds: float) -> int:
     return int(seconds * 1_000_000)
-
-
-@contextlib.contextmanager
-def _listen(settings: Settings) -> Iterator[socket.socket]:
-    """Bind before anything else starts, so that a port in use is one readable line."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((settings.host.strip("[]"), settings.port))
-            listener.listen(_BACKLOG)
-        except OSError as error:
-            raise SettingsError(
-                f"MATCH_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
-            ) from None
-        listener.setblocking(False)
-        yield listener
-    finally:
-        listener.close()
-
-
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and Ctrl-C begin the orderly stop."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 async def _on_store_unavailable(_request: Request, _error: Exception) -> Problem:

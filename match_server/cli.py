@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from match_server.app import Node, Started, running_node
+from match_server.app import Node, running_node
 from match_server.config import Settings, describe_settings, load_settings
 from match_server.console import (
     LogFormat,
@@ -21,6 +21,7 @@ from match_server.console import (
 )
 from match_server.errors import ScriptError, SettingsError
 from match_server.local_set import LocalSet
+from match_server.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,8 @@ Examples:
   match-server                                     one node on an embedded Redis, ws://127.0.0.1:8080/ws/
 
   match-server demo                                the whole journey with 200 simulated players
+
+  match-server --workers 2                         two processes on one port, one Redis between them
 
   match-server dev                                 a node and dedicated servers, until Ctrl-C
 
@@ -65,6 +68,10 @@ def serve(
     port: PortOption = None,
     redis_url: RedisOption = None,
     game_modes: ModesOption = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=64, help="Processes on this port, with one Redis between them.")
+    ] = 1,
+    listen_fd: Annotated[int | None, typer.Option("--listen-fd", hidden=True)] = None,
     log_format: LogFormatOption = LogFormat.TEXT,
     log_level: LogLevelOption = LogLevel.INFO,
     version: VersionOption = False,  # noqa: ARG001 - handled by its callback
@@ -75,12 +82,17 @@ def serve(
     configure_logging(log_format, log_level)
     settings = _load(host=host, port=port, redis_url=redis_url, game_modes=game_modes)
 
-    def say_started(started: Started) -> None:
-        base = f"{_shown_host(settings)}:{started.port}"
-        typer.echo(f"match-server ready on ws://{base}/ws/ and http://{base} (Redis: {started.redis_url})")
+    def say_ready(port: int, redis_url: str) -> None:
+        base = f"{_shown_host(settings)}:{port}"
+        typer.echo(f"match-server ready on ws://{base}/ws/ and http://{base} (Redis: {redis_url})")
         sys.stdout.flush()
 
-    _run(lambda: Node(settings).run(say_started))
+    if workers > 1:
+        given = ["--host", settings.host, "--log-format", log_format, "--log-level", log_level]
+        given += ["--game-modes", game_modes] if game_modes else []
+        _run(lambda: Workers(settings, count=workers, arguments=given).run(say_ready))
+    else:
+        _run(lambda: Node(settings, listen_fd=listen_fd).run(lambda node: say_ready(node.port, node.redis_url)))
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from typing import Self
@@ -10,6 +9,7 @@ from typing import Self
 from match_server.app import Started
 from match_server.config import Settings
 from match_server.errors import SettingsError
+from match_server.processes import die_with_parent, stopping_on_signals
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
@@ -72,14 +72,19 @@ class LocalSet:
     async def until_signal(self) -> None:
         """Wait for Ctrl-C or SIGTERM."""
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        await stop.wait()
+        with stopping_on_signals(stop.set):
+            await stop.wait()
 
     async def _start(self, module: str, arguments: list[str], stdout: int | None = None) -> Process:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *arguments, stdout=stdout, env=self._environment, start_new_session=True
+            sys.executable,
+            "-m",
+            module,
+            *arguments,
+            stdout=stdout,
+            env=self._environment,
+            start_new_session=True,  # Ctrl-C is for this command, which stops them itself
+            preexec_fn=die_with_parent,
         )
         self._running.append(process)
         return process

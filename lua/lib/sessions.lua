@@ -41,6 +41,27 @@ local function match_found_frame(seq, tail)
   return '{"type":"match_found","seq":' .. int(seq) .. tail
 end
 
+-- The frames of a player's record that are newer than `seq`, in order: what its session has missed.
+local function frames_since(player, record, seq, now_us)
+  local f = call('HMGET', POOL .. 'player:' .. player, 'cancelled_seq', 'cancelled', 'queued_seq', 'requeued',
+    'loading_seq', 'found_seq')
+  local frames = {}
+  if f[1] and tonumber(f[1]) > seq then
+    frames[#frames + 1] = f[2]
+  end
+  if tonumber(f[3]) > seq then
+    frames[#frames + 1] = queued_frame(f[3], record.game_mode, record.resume_token, f[4] == 'true')
+  end
+  local loading = record.state == 'loading' or record.state == 'allocating'
+  if loading and tonumber(f[5]) > seq then
+    local session = load_session(record.loading_session_id)
+    frames[#frames + 1] = start_loading_frame(f[5], start_loading_tail(session, (session.deadline - now_us) / 1000000))
+  elseif record.state == 'matched' and tonumber(f[6]) > seq then
+    frames[#frames + 1] = match_found_frame(f[6], call('GET', POOL .. 'match:' .. record.loading_session_id))
+  end
+  return frames
+end
+
 local function forget_session(session)
   call('DEL', POOL .. 'loading:' .. session.id)
   call('ZREM', POOL .. 'sessions:loading:' .. session.game_mode, session.id)

@@ -79,8 +79,13 @@ class Matchmaker(Actor[MatchmakerMessage]):
         match_on_enqueue: bool,
         observe: Callable[[Matched], None],
         observe_loading: Callable[[float], None],
+        observe_left: Callable[[], None],
     ) -> None:
-        """`observe` is told of each TryMatch that formed something, `observe_loading` the seconds a match loaded."""
+        """What the observers are told.
+
+        `observe`: each TryMatch that formed something; `observe_loading`: the seconds a match loaded; `observe_left`:
+        each match that was cancelled because a player left it.
+        """
         self._mode = game_mode
         self._store = store
         self._allocator = allocator
@@ -88,6 +93,7 @@ class Matchmaker(Actor[MatchmakerMessage]):
         self._match_on_enqueue = match_on_enqueue
         self._observe = observe
         self._observe_loading = observe_loading
+        self._observe_left = observe_left
         self._unplaced = 0  # ready matches of this mode that wait for a slot, as the last TryMatch saw it
 
     async def started(self) -> None:
@@ -113,6 +119,9 @@ class Matchmaker(Actor[MatchmakerMessage]):
             requests.fail(error)
             return
         requests.answer(result)
+        for left in result.leaves:
+            if isinstance(left, Answer) and left.code == "ok" and left.fields:
+                self._observe_left()
         self._allocate(result)
         if step.match:
             self._after_match(result.matched)

@@ -1,5 +1,6 @@
 """Connections to Redis, with every automatic retry off: a re-sent command could run a script again unseen."""
 
+import re
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.asyncio import Redis
@@ -7,6 +8,7 @@ from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+_PASSWORD_IN_QUERY = re.compile(r"([?&](?:ssl_)?password=)[^&]*")
 _SCHEMES = {"redis", "rediss", "unix"}
 _SOCKET_TIMEOUT_SECONDS = 1.5
 _CONNECT_TIMEOUT_SECONDS = 1.0
@@ -23,7 +25,8 @@ def check_url(url: str) -> None:
 
 
 def redact(url: str) -> str:
-    """The URL without its password, for logs."""
+    """The URL without its password, for logs; redis-py takes one in the query, too."""
+    url = _PASSWORD_IN_QUERY.sub(r"\1***", url)
     parts = urlsplit(url)
     if parts.password is None:
         return url

@@ -1,13 +1,11 @@
 """A private Redis that this process starts and stops itself, so that nothing has to be installed."""
 
 import asyncio
-import ctypes
 import fcntl
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import IO, Self
@@ -16,10 +14,10 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from match_server.errors import SettingsError
+from match_server.processes import die_with_parent
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 10.0
-_PR_SET_PDEATHSIG = 1
 
 
 def find_binary() -> str:
@@ -45,12 +43,6 @@ def find_binary() -> str:
             " install one, or set the URL of a Redis"
         )
     return found
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end the server when this process dies, `kill -9` included. On Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class EmbeddedRedis:
@@ -127,7 +119,7 @@ class EmbeddedRedis:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the node, which stops the server last
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - it allocates nothing, and no thread runs yet
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - it allocates nothing, and no thread runs yet
         )
 
     async def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:

@@ -64,7 +64,7 @@ class Metrics:
             buckets=_WAIT_BUCKETS,
             registry=registry,
         )
-        self.cancelled = Counter("match_cancelled", "Matches cancelled by sweeps", ["reason"], registry=registry)
+        self.cancelled = Counter("match_cancelled", "Matches cancelled", ["reason"], registry=registry)
         self.dropped = Counter("match_players_dropped", "Players dropped by sweeps", ["reason"], registry=registry)
         self.allocation_time = Histogram(
             "match_allocation_seconds",

@@ -1,0 +1,82 @@
+"""What long-running commands need of the operating system: sockets to listen on, signals, children that die along."""
+
+import asyncio
+import contextlib
+import ctypes
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+
+from match_server.errors import SettingsError
+
+BACKLOG = 4096
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """A `preexec_fn`: have the kernel end the child when this process dies, `kill -9` included. On Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def allow_descriptors(wanted: int) -> int:
+    """Raise this process's limit of open files to `wanted`, or as near as it may. Returns the limit in force."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= wanted:
+        return soft
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
+
+
+@contextlib.contextmanager
+def bound_socket(host: str, port: int, *, shared: bool = False) -> Iterator[socket.socket]:
+    """A TCP socket bound before anything else starts, so that a port in use is one readable line.
+
+    `shared` lets other sockets of this user have the same port; the kernel spreads connections over them.
+
+    Raises:
+        SettingsError: the address or port cannot be had.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            listener.bind((host.strip("[]"), port))
+            if not shared:
+                listener.listen(BACKLOG)
+        except OSError as error:
+            raise SettingsError(f"MATCH_PORT: cannot listen on {host}:{port}: {error.strerror or error}") from None
+        listener.setblocking(False)
+        yield listener
+    finally:
+        listener.close()
+
+
+@contextlib.contextmanager
+def inherited_socket(descriptor: int) -> Iterator[socket.socket]:
+    """A socket that the parent has bound and handed down; it listens from now on."""
+    listener = socket.socket(fileno=descriptor)
+    try:
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        yield listener
+    finally:
+        listener.close()
+
+
+@contextlib.contextmanager
+def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and Ctrl-C call `stop`, and nothing else."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,122 @@
+"""Several nodes on one machine behind one port, with one embedded Redis between them: `match-server --workers N`.
+
+The parent binds one socket per worker to the same port (SO_REUSEPORT) and hands each worker its own, so the kernel
+spreads connections evenly, and a worker that died is replaced on the socket that its callers already wait at.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import structlog
+
+from match_server.app import embedded_redis
+from match_server.config import Settings, variable
+from match_server.errors import SettingsError
+from match_server.processes import bound_socket, die_with_parent, stopping_on_signals
+
+log = structlog.get_logger(__name__)
+
+_START_SECONDS = 30.0
+_RESTART_SECONDS = 1.0
+_STOP_MARGIN_SECONDS = 2.0
+
+
+class Workers:
+    """Starts the workers, replaces those that die, stops them together."""
+
+    def __init__(self, settings: Settings, *, count: int, arguments: list[str]) -> None:
+        """`arguments` are options of `match-server` that each worker gets too."""
+        self._settings = settings
+        self._count = count
+        self._arguments = arguments
+        self._stopping = asyncio.Event()
+
+    async def run(self, on_started: Callable[[int, str], None]) -> None:
+        """Run until SIGTERM or Ctrl-C. `on_started` is told the port and the URL of Redis once all are ready.
+
+        Raises:
+            SettingsError: the port or the embedded store cannot be had, or a worker did not start.
+        """
+        async with AsyncExitStack() as stack:
+            stack.enter_context(stopping_on_signals(self._stopping.set))
+            embedded = await embedded_redis(stack, self._settings)
+            redis_url = embedded.url if embedded else self._settings.redis_url
+            sockets = self._bind_all(stack)
+            port = sockets[0].getsockname()[1]
+            environment = os.environ | {variable("redis_url"): redis_url, variable("port"): str(port)}
+            first = [await self._start(listener, environment) for listener in sockets]
+            on_started(port, redis_url)
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(embedded.run()) if embedded else None
+                keepers = [
+                    group.create_task(self._keep(process, listener, environment))
+                    for process, listener in zip(first, sockets, strict=True)
+                ]
+                await asyncio.wait(keepers)
+                if watch:
+                    watch.cancel()
+
+    def _bind_all(self, stack: AsyncExitStack) -> list[socket.socket]:
+        first = stack.enter_context(bound_socket(self._settings.host, self._settings.port, shared=True))
+        port = first.getsockname()[1]
+        others = range(self._count - 1)
+        return [first, *(stack.enter_context(bound_socket(self._settings.host, port, shared=True)) for _ in others)]
+
+    async def _start(self, listener: socket.socket, environment: dict[str, str]) -> Process:
+        """Start a worker on its socket; returns once it says that it is ready."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "match_server",
+            "--listen-fd",
+            str(listener.fileno()),
+            *self._arguments,
+            stdout=PIPE,
+            env=environment,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,  # Ctrl-C is for the parent, which stops them all
+            preexec_fn=die_with_parent,
+        )
+        assert process.stdout  # noqa: S101 - asked for above
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            line = b""
+        if b"ready" not in line:
+            await self._end(process)
+            raise SettingsError("a worker did not start; the log says why")
+        return process
+
+    async def _keep(self, process: Process, listener: socket.socket, environment: dict[str, str]) -> None:
+        """Replace a worker for as long as it dies by itself; end it once the stop begins."""
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            while True:
+                ended = asyncio.ensure_future(process.wait())
+                await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                ended.cancel()
+                if stopping.done():
+                    return
+                log.error("worker_died", pid=process.pid, status=process.returncode)
+                await asyncio.sleep(_RESTART_SECONDS)
+                process = await self._start(listener, environment)
+        finally:
+            stopping.cancel()
+            await self._end(process)
+
+    async def _end(self, process: Process) -> None:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(self._settings.stop_seconds + _STOP_MARGIN_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
