@@ -145,10 +145,10 @@ class Node:
 
     def _make_room(self) -> None:
         """Every connection is an open file, and the usual limit is 1,024."""
-        wanted = self._settings.max_connections + _OTHER_DESCRIPTORS
-        allowed = allow_descriptors(wanted)
-        if allowed < wanted:
-            log.warning("open_files_limited", limit=allowed, wanted=wanted, fix="raise ulimit -n")
+        connections = self._settings.max_connections
+        allowed = allow_descriptors(connections + _OTHER_DESCRIPTORS)
+        if allowed < connections:
+            log.warning("open_files_limited", limit=allowed, max_connections=connections, fix="raise ulimit -n")
 
     def _listener(self) -> AbstractContextManager[socket.socket]:
         if self._listen_fd is not None:
