@@ -14,6 +14,7 @@
 local node, lease_us, wait_us = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local attempts, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local now_us, redis_us = clock()
+local servers
 local reply = {}
 
 local function adopt(session)
@@ -27,7 +28,8 @@ local function adopt(session)
     cancel(session, 'allocation_failed', {}, now_us, redis_us)
     return nil
   end
-  return place(session, open_servers(), node, lease_us, wait_us, now_us)
+  servers = servers or open_servers()
+  return place(session, servers, node, lease_us, wait_us, now_us)
 end
 
 for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do
@@ -40,4 +42,5 @@ for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do
     end
   end
 end
+refresh_changed_servers(now_us)
 return reply

@@ -12,9 +12,9 @@
 -- INCLUDE pool players servers sessions
 
 local now_us = clock()
-local reply = {}
 
-local function decide(player, connection, seq)
+local function decide(player, connection, seq_text)
+  local seq = tonumber(seq_text)
   local record = load_player(player)
   if not record then
     local tomb = call('HMGET', POOL .. 'left:' .. player, 'connection', 'seq', 'frame')
@@ -35,7 +35,4 @@ local function decide(player, connection, seq)
   return { 'ok', unpack(frames_since(player, record, seq, now_us)) }
 end
 
-for i = 1, #ARGV, 3 do
-  reply[#reply + 1] = decide(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]))
-end
-return reply
+return each_item(1, 3, decide)

@@ -13,21 +13,37 @@
 
 local keep_seconds = tonumber(ARGV[1])
 local now_us, redis_us = clock()
-local reply = {}
 
--- The create has become a live session, unless its end was reported before this confirmation came.
-local function activate(server_id, session_id)
-  local ended_early = call('ZREM', POOL .. 'ended:' .. server_id, session_id) == 1
-  if not ended_early then
-    call('HSET', POOL .. 'active:' .. server_id, session_id, 0)
-    local max_seconds = tonumber(call('HGET', POOL .. 'server:' .. server_id, 'max_session_seconds'))
-    if max_seconds then
-      call('ZADD', POOL .. 'session_deadlines', int(now_us + max_seconds * 1000000), server_id .. ' ' .. session_id)
+-- What the sessions of this call have in common is written once, at its end.
+local live = {} -- by server: the fields of its new active slots
+local matched = {} -- by mode: scores and ids
+local no_longer_on_node = {} -- by node: players
+
+local function gather(groups, name, ...)
+  local group = groups[name] or {}
+  groups[name] = group
+  for _, value in ipairs({ ... }) do
+    group[#group + 1] = value
+  end
+end
+
+local function tell_players(session, session_id, tail, answer)
+  for _, player in ipairs(session.players) do
+    local player_key = POOL .. 'player:' .. player
+    local f = call('HMGET', player_key, 'loading_session_id', 'seq', 'node', 'connection')
+    if f[1] == session.id then
+      local seq = int(next_seq(f[2], redis_us))
+      call('HSET', player_key, 'state', 'matched', 'since', int(now_us), 'seq', seq, 'found_seq', seq,
+        'session_id', session_id)
+      call('EXPIRE', player_key, keep_seconds)
+      gather(no_longer_on_node, f[3], player)
+      if f[4] == '' then
+        call('ZREM', POOL .. 'held', player)
+      end
+      publish(player, match_found_frame(seq, tail))
+      answer[#answer + 1] = player
     end
   end
-  call('HDEL', POOL .. 'server:' .. server_id, 'failures', 'quarantined_until', 'probe')
-  call('ZREM', POOL .. 'quarantine', server_id)
-  refresh_server(server_id, now_us)
 end
 
 local function decide(loading_session_id, attempt, session_id, server_address)
@@ -35,43 +51,61 @@ local function decide(loading_session_id, attempt, session_id, server_address)
   if not session then
     return { call('EXISTS', POOL .. 'match:' .. loading_session_id) == 1 and 'matched' or 'stale', -1 }
   end
-  if session.state ~= 'allocating' or session.attempt ~= attempt or session.server == '' then
+  if session.state ~= 'allocating' or session.attempt ~= tonumber(attempt) or session.server == '' then
     return { 'stale', -1 }
   end
   if call('HDEL', POOL .. 'reserved:' .. session.server, loading_session_id) == 0 then
     return { 'lost', -1 }
   end
-  activate(session.server, session_id)
+  gather(live, session.server, session_id, 0)
   local tail = ',"session_id":' .. json_string(session_id) .. ',"server_address":' .. json_string(server_address)
     .. ',"game_mode":"' .. session.game_mode .. '","players":' .. players_json(session.players)
     .. ',"loading_session_id":"' .. loading_session_id .. '"}'
   call('SET', POOL .. 'match:' .. loading_session_id, tail, 'EX', keep_seconds)
+  call('DEL', POOL .. 'loading:' .. loading_session_id)
+  gather(matched, session.game_mode, int(now_us), loading_session_id)
   local answer = { 'matched', math.floor((now_us - session.created) / 1000) }
-  for _, player in ipairs(session.players) do
-    local record = load_player(player)
-    if record and record.loading_session_id == loading_session_id then
-      local seq = next_seq(record.seq, redis_us)
-      local player_key = POOL .. 'player:' .. player
-      call('HSET', player_key, 'state', 'matched', 'since', int(now_us), 'seq', int(seq), 'found_seq', int(seq),
-        'session_id', session_id)
-      call('EXPIRE', player_key, keep_seconds)
-      call('SREM', POOL .. 'node_players:' .. record.node, player)
-      if record.connection == '' then
-        call('ZREM', POOL .. 'held', player)
-      end
-      publish(player, match_found_frame(seq, tail))
-      answer[#answer + 1] = player
-    end
-  end
-  forget_session(session)
-  local matched = POOL .. 'matched:' .. session.game_mode
-  call('ZADD', matched, int(now_us), loading_session_id)
-  call('ZREMRANGEBYSCORE', matched, '-inf', '(' .. int(now_us - 60000000))
-  call('EXPIRE', matched, 120)
+  tell_players(session, session_id, tail, answer)
   return answer
 end
 
-for i = 2, #ARGV, 4 do
-  reply[#reply + 1] = decide(ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3])
+-- Creates have become live sessions, unless their end was reported before this confirmation came.
+local function activate(server_id, slots)
+  local active, ended = POOL .. 'active:' .. server_id, POOL .. 'ended:' .. server_id
+  local server_key = POOL .. 'server:' .. server_id
+  call('HSET', active, unpack(slots))
+  local f = call('HMGET', server_key, 'max_session_seconds', 'failures')
+  local some_ended = call('EXISTS', ended) == 1
+  for i = 1, #slots, 2 do
+    if some_ended and call('ZREM', ended, slots[i]) == 1 then
+      call('HDEL', active, slots[i])
+    elseif f[1] then
+      call('ZADD', POOL .. 'session_deadlines', int(now_us + f[1] * 1000000), server_id .. ' ' .. slots[i])
+    end
+  end
+  if f[2] then
+    call('HDEL', server_key, 'failures', 'quarantined_until', 'probe')
+    call('ZREM', POOL .. 'quarantine', server_id)
+  end
+  refresh_server(server_id, now_us)
+end
+
+local reply = each_item(2, 4, decide)
+for server_id, slots in pairs(live) do
+  activate(server_id, slots)
+end
+for node, players in pairs(no_longer_on_node) do
+  call('SREM', POOL .. 'node_players:' .. node, unpack(players))
+end
+for game_mode, scored in pairs(matched) do
+  local key = POOL .. 'matched:' .. game_mode
+  call('ZADD', key, unpack(scored))
+  call('ZREMRANGEBYSCORE', key, '-inf', '(' .. int(now_us - 60000000))
+  call('EXPIRE', key, 120)
+  local ids = {}
+  for i = 2, #scored, 2 do
+    ids[#ids + 1] = scored[i]
+  end
+  call('ZREM', POOL .. 'sessions:allocating:' .. game_mode, unpack(ids))
 end
 return reply

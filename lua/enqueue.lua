@@ -14,7 +14,7 @@ local game_mode = ARGV[1]
 local now_us, redis_us = clock()
 local paused = call('SISMEMBER', POOL .. 'paused', game_mode) == 1
 local epoch = call('HGET', KEYS[1], 'epoch') or ''
-local reply = {}
+local joined, waiting, on_node = {}, {}, {}
 
 local function owned(code, player, record)
   local queued_seq = call('HGET', POOL .. 'player:' .. player, 'queued_seq')
@@ -56,16 +56,21 @@ local function decide(player, connection, node, operation, resume_token)
     'enqueued_at', int(now_us), 'connection', connection, 'node', node, 'operation', operation,
     'resume_token', resume_token, 'seq', int(seq), 'queued_seq', int(seq), 'requeued', 'false',
     'loading_session_id', '')
-  call('SADD', POOL .. 'node_players:' .. node, player)
-  -- Not all at once behind the loop: a poisonous item further on ends the script there, and this player's repeat
-  -- would find the record and leave it in no queue.
-  call('SADD', POOL .. 'queue:' .. game_mode, player)
-  call('ZADD', POOL .. 'waiting:' .. game_mode, int(now_us), player)
+  joined[#joined + 1] = player
+  waiting[#waiting + 1] = int(now_us)
+  waiting[#waiting + 1] = player
+  on_node[node] = on_node[node] or {}
+  table.insert(on_node[node], player)
   publish(player, queued_frame(seq, game_mode, resume_token, false))
   return { 'queued', resume_token, int(seq), int(now_us), epoch }
 end
 
-for i = 2, #ARGV, 5 do
-  reply[#reply + 1] = decide(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+local reply = each_item(2, 5, decide)
+if #joined > 0 then
+  call('SADD', POOL .. 'queue:' .. game_mode, unpack(joined))
+  call('ZADD', POOL .. 'waiting:' .. game_mode, unpack(waiting))
+  for node, players in pairs(on_node) do
+    call('SADD', POOL .. 'node_players:' .. node, unpack(players))
+  end
 end
 return reply

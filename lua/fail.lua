@@ -15,7 +15,6 @@
 
 local node, lease_us, wait_us, attempts = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local now_us, redis_us = clock()
-local reply = {}
 
 -- Unknown is a state: such a slot stays taken until the server's heartbeats list the session or deny it.
 -- A slot that is void is settled: its server is gone, or a new incarnation, which does not answer for the old one.
@@ -37,10 +36,11 @@ local function settle(session, outcome)
   else
     quarantine(session.server, now_us)
   end
-  refresh_server(session.server, now_us)
+  changed_servers[session.server] = true
 end
 
-local function decide(loading_session_id, attempt, outcome)
+local function decide(loading_session_id, attempt_text, outcome)
+  local attempt = tonumber(attempt_text)
   local session = load_session(loading_session_id)
   if not session or session.state ~= 'allocating' then
     return { 'stale', {} }
@@ -59,11 +59,17 @@ local function decide(loading_session_id, attempt, outcome)
     cancel(session, 'allocation_failed', {}, now_us, redis_us)
     return { 'cancelled', {} }
   end
-  local flat = place(session, open_servers(), node, lease_us, wait_us, now_us)
-  return { flat and 'placed' or 'waiting', flat or {} }
+  return session -- to be placed, once what all these servers have left is known
 end
 
-for i = 5, #ARGV, 3 do
-  reply[#reply + 1] = decide(ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2])
+local reply = each_item(5, 3, decide)
+refresh_changed_servers(now_us)
+local servers = open_servers()
+for i, session in ipairs(reply) do
+  if session.id then
+    local flat = place(session, servers, node, lease_us, wait_us, now_us)
+    reply[i] = { flat and 'placed' or 'waiting', flat or {} }
+  end
 end
+refresh_changed_servers(now_us)
 return reply

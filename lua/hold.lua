@@ -11,22 +11,19 @@
 -- INCLUDE pool players
 
 local now_us = clock()
-local reply = {}
 
 local function held_before(player, connection)
   return call('ZSCORE', POOL .. 'held', player) and call('HGET', POOL .. 'player:' .. player, 'lost') == connection
 end
 
-for i = 1, #ARGV, 3 do
-  local player, connection, grace_us = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+return each_item(1, 3, function(player, connection, grace_us)
   local record = load_player(player)
   if record and record.connection == connection and record.state ~= 'matched' then
     hold(player, record, now_us + grace_us)
-    reply[#reply + 1] = { 'held' }
-  elseif record and record.connection == '' and held_before(player, connection) then -- the grace is not prolonged
-    reply[#reply + 1] = { 'held' }
-  else
-    reply[#reply + 1] = { 'not_in_queue' }
+    return { 'held' }
   end
-end
-return reply
+  if record and record.connection == '' and held_before(player, connection) then -- the grace is not prolonged
+    return { 'held' }
+  end
+  return { 'not_in_queue' }
+end)

@@ -11,7 +11,6 @@
 -- INCLUDE pool players servers sessions
 
 local now_us, redis_us = clock()
-local reply = {}
 
 local function decide(player, connection, operation, reason)
   local record = load_player(player)
@@ -47,7 +46,4 @@ local function decide(player, connection, operation, reason)
   return { 'ok' }
 end
 
-for i = 1, #ARGV, 4 do
-  reply[#reply + 1] = decide(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
-end
-return reply
+return each_item(1, 4, decide)

@@ -23,4 +23,5 @@ for _, loading_session_id in ipairs(call('ZRANGE', POOL .. 'sessions:unplaced:' 
     reply[#reply + 1] = flat
   end
 end
+refresh_changed_servers(now_us)
 return reply

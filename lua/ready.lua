@@ -15,13 +15,11 @@
 local node, lease_us, wait_us = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now_us = clock()
 local servers
-local reply = {}
 
 local function all_ready(session)
   for _, player in ipairs(session.players) do
     call('HSET', POOL .. 'player:' .. player, 'state', 'allocating', 'since', int(now_us))
   end
-  call('HSET', POOL .. 'loading:' .. session.id, '#state', 'allocating')
   call('ZREM', POOL .. 'sessions:loading:' .. session.game_mode, session.id)
   servers = servers or open_servers()
   return place(session, servers, node, lease_us, wait_us, now_us)
@@ -51,7 +49,6 @@ local function decide(player, connection, loading_session_id)
   return { 'ok', {}, -1 }
 end
 
-for i = 4, #ARGV, 3 do
-  reply[#reply + 1] = decide(ARGV[i], ARGV[i + 1], ARGV[i + 2])
-end
+local reply = each_item(4, 3, decide)
+refresh_changed_servers(now_us)
 return reply

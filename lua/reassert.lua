@@ -15,7 +15,6 @@
 
 local now_us, redis_us = clock()
 local epoch_now = call('HGET', KEYS[1], 'epoch') or ''
-local reply = {}
 
 local function cancelled_frame(seq, told)
   return '{"type":"match_cancelled","seq":' .. int(seq) .. ',"loading_session_id":"' .. told.loading_session_id
@@ -94,11 +93,9 @@ local function decide(player, told)
   return { 'ok', epoch_now, unpack(frames_since(player, record, told.seq, now_us)) }
 end
 
-for i = 1, #ARGV, 11 do
-  reply[#reply + 1] = decide(ARGV[i], {
-    connection = ARGV[i + 1], node = ARGV[i + 2], operation = ARGV[i + 3], resume_token = ARGV[i + 4],
-    game_mode = ARGV[i + 5], enqueued_at = ARGV[i + 6], seq = tonumber(ARGV[i + 7]), state = ARGV[i + 8],
-    loading_session_id = ARGV[i + 9], epoch = ARGV[i + 10],
-  })
-end
-return reply
+return each_item(1, 11, function(player, connection, node, operation, resume_token, game_mode, enqueued_at, seq, state,
+  loading_session_id, epoch)
+  return decide(player, { connection = connection, node = node, operation = operation, resume_token = resume_token,
+    game_mode = game_mode, enqueued_at = enqueued_at, seq = tonumber(seq), state = state,
+    loading_session_id = loading_session_id, epoch = epoch })
+end)

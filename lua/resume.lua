@@ -13,7 +13,6 @@
 
 local now_us, redis_us = clock()
 local epoch = call('HGET', KEYS[1], 'epoch') or ''
-local reply = {}
 
 -- Redis was emptied after the token was made: a player in its grace proves itself by the signature alone, and goes back
 -- into the queue with the time of waiting that the token gives it.
@@ -73,8 +72,4 @@ local function decide(player, connection, node, operation, resume_token, game_mo
   return { 'ok', record.game_mode, record.enqueued_at, epoch, resumed, frame }
 end
 
-for i = 1, #ARGV, 7 do
-  reply[#reply + 1] =
-    decide(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
-end
-return reply
+return each_item(1, 7, decide)

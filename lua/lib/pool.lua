@@ -20,3 +20,18 @@ end
 local function next_seq(seq, redis_us)
   return math.max((tonumber(seq) or 0) + 1, redis_us)
 end
+
+-- Decide on each item of the batch, `width` arguments each from ARGV[first] on. An item that fails is answered with its
+-- error, and the others go on: one poisonous player must not fail two hundred (races.md 16), nor keep what the others
+-- have in common from being written behind the loop.
+local function each_item(first, width, decide)
+  local reply = {}
+  for i = first, #ARGV, width do
+    local ok, answer = pcall(decide, unpack(ARGV, i, i + width - 1))
+    if not ok then
+      answer = { err = type(answer) == 'table' and answer.err or tostring(answer) }
+    end
+    reply[#reply + 1] = answer
+  end
+  return reply
+end

@@ -18,24 +18,36 @@ local function refresh_server(server_id, now_us)
     end
   end
   if free > 0 then
-    call('HSET', POOL .. 'servers:open', server_id, free .. ' ' .. f[1] .. ' ' .. f[5])
+    local probed = f[4] and 1 or 0
+    call('HSET', POOL .. 'servers:open', server_id, free .. ' ' .. f[1] .. ' ' .. probed .. ' ' .. f[5])
   else
     call('HDEL', POOL .. 'servers:open', server_id)
   end
   return free
 end
 
--- The open servers, read once per call: {server_id, free, capacity, game_modes}.
+-- Servers whose slots this call has changed: refreshed once at its end, however many slots it took or freed.
+local changed_servers = {}
+
+local function refresh_changed_servers(now_us)
+  for server_id in pairs(changed_servers) do
+    refresh_server(server_id, now_us)
+  end
+end
+
+-- The open servers, read once per call. `probed`: its quarantine is over, and one match is to find out.
 local function open_servers()
   local flat, servers = call('HGETALL', POOL .. 'servers:open'), {}
   for i = 1, #flat, 2 do
-    local free, capacity, game_modes = string.match(flat[i + 1], '^(%d+) (%d+) (.*)$')
-    servers[#servers + 1] = { id = flat[i], free = tonumber(free), capacity = tonumber(capacity), game_modes = game_modes }
+    local free, capacity, probed, game_modes = string.match(flat[i + 1], '^(%d+) (%d+) ([01]) (.*)$')
+    servers[#servers + 1] = { id = flat[i], free = tonumber(free), capacity = tonumber(capacity), probed = probed == '1',
+      game_modes = game_modes }
   end
   return servers
 end
 
--- Take a slot on the server with the largest free share; nil when there is none for this mode.
+-- Take a slot on the server with the largest free share; nil when there is none for this mode. The caller refreshes
+-- the changed servers at its end.
 local function reserve(servers, loading_session_id, game_mode, now_us)
   local best
   for _, server in ipairs(servers) do
@@ -49,10 +61,11 @@ local function reserve(servers, loading_session_id, game_mode, now_us)
     return nil
   end
   call('HSET', POOL .. 'reserved:' .. best.id, loading_session_id, int(now_us))
-  if call('HEXISTS', POOL .. 'server:' .. best.id, 'quarantined_until') == 1 then
+  if best.probed then
     call('HSET', POOL .. 'server:' .. best.id, 'probe', loading_session_id)
   end
-  best.free = refresh_server(best.id, now_us)
+  best.free = best.free - 1
+  changed_servers[best.id] = true
   return best.id
 end
 

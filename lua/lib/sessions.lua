@@ -100,9 +100,17 @@ local function cancel(session, reason, at_fault, now_us, redis_us)
   forget_session(session)
 end
 
+-- Where calls to a server go, read once per call of the script.
+local places = {}
+
+local function place_of(server_id)
+  places[server_id] = places[server_id] or call('HMGET', POOL .. 'server:' .. server_id, 'endpoint', 'host', 'batch')
+  return places[server_id]
+end
+
 -- What the allocator needs to ask a server for the session, as one flat list.
 local function order(session)
-  local f = call('HMGET', POOL .. 'server:' .. session.server, 'endpoint', 'host', 'batch')
+  local f = place_of(session.server)
   local flat = { session.id, session.attempt, session.game_mode, session.server, f[1], f[2], f[3] }
   for _, player in ipairs(session.players) do
     flat[#flat + 1] = player
@@ -117,14 +125,16 @@ local function place(session, servers, node, lease_us, wait_us, now_us)
   local server_id = reserve(servers, session.id, session.game_mode, now_us)
   if not server_id then
     local wait_until = session.wait_until or now_us + wait_us
-    call('HSET', loading_key, '#server', '', '#wait_until', int(wait_until))
+    call('HSET', loading_key, '#state', 'allocating', '#server', '', '#wait_until', int(wait_until))
     call('ZADD', POOL .. 'sessions:unplaced:' .. session.game_mode, int(wait_until), session.id)
     call('ZADD', POOL .. 'sessions:allocating:' .. session.game_mode, FAR_US, session.id)
     return nil
   end
   session.server, session.node, session.attempt = server_id, node, session.attempt + 1
-  call('HSET', loading_key, '#server', server_id, '#node', node, '#attempt', session.attempt)
-  call('ZREM', POOL .. 'sessions:unplaced:' .. session.game_mode, session.id)
+  call('HSET', loading_key, '#state', 'allocating', '#server', server_id, '#node', node, '#attempt', session.attempt)
+  if session.wait_until then
+    call('ZREM', POOL .. 'sessions:unplaced:' .. session.game_mode, session.id)
+  end
   call('ZADD', POOL .. 'sessions:allocating:' .. session.game_mode, int(now_us + lease_us), session.id)
   return order(session)
 end

@@ -219,7 +219,12 @@ class ScriptRunner:
         replies = await self._round_trip(calls)
         for index, (call, reply) in enumerate(zip(calls, replies, strict=True)):
             if isinstance(reply, exceptions.ResponseError):
-                replies[index] = await self._explain(call, reply)
+                replies[index] = _explain(call, reply)
+            elif call.items:
+                replies[index] = [
+                    ItemFailed(f"{call.script}: {entry}") if isinstance(entry, exceptions.ResponseError) else entry
+                    for entry in reply
+                ]
         return replies
 
     async def one(self, script: str, *arguments: Any, items: Iterable[tuple[Any, ...]] = ()) -> Any:
@@ -232,22 +237,6 @@ class ScriptRunner:
         if isinstance(reply, StoreUnavailable):
             raise reply
         return reply
-
-    async def _explain(self, call: Call, error: exceptions.ResponseError) -> Any:
-        """Tell a Redis that cannot work now from a script that failed; find the poisonous item of a batch."""
-        text = str(error)
-        if isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError) or text.startswith(_NOT_NOW):
-            return StoreUnavailable(text)
-        if len(call.items) == 0:
-            raise ScriptError(f"{call.script}: {text}") from error
-        if len(call.items) == 1:
-            return [ItemFailed(f"{call.script}: {text}")]
-        # One poisonous item must not fail the others: each is run alone; those that had run answer as before.
-        singles = await self.run([Call(call.script, call.arguments, [item]) for item in call.items])
-        entries: list[Any] = []
-        for reply in singles:
-            entries.extend([reply] if isinstance(reply, StoreUnavailable) else reply)
-        return entries
 
     async def _round_trip(self, calls: Sequence[Call]) -> list[Any]:
         started = time.monotonic()
@@ -282,3 +271,15 @@ class ScriptRunner:
         if self._closed_until:
             log.info("redis_back")
         self._closed_until = 0.0
+
+
+def _explain(call: Call, error: exceptions.ResponseError) -> StoreUnavailable:
+    """Tell a Redis that cannot work now from a script that failed as a whole, which is a bug.
+
+    Raises:
+        ScriptError: the script failed.
+    """
+    text = str(error)
+    if isinstance(error, exceptions.OutOfMemoryError | exceptions.ReadOnlyError) or text.startswith(_NOT_NOW):
+        return StoreUnavailable(text)
+    raise ScriptError(f"{call.script}: {text}") from error
