@@ -25,34 +25,28 @@ from match_server.workers import Workers
 
 log = structlog.get_logger(__name__)
 
-_EXAMPLES = """
-
+_EXAMPLES = """\b
 Examples:
-
-  match-server                                     one node on an embedded Redis, ws://127.0.0.1:8080/ws/
-
-  match-server demo                                the whole journey with 200 simulated players
-
-  match-server --workers 2                         two processes on one port, one Redis between them
-
-  match-server dev                                 a node and dedicated servers, until Ctrl-C
-
-  MATCH_REDIS_URL=redis://10.0.0.5 match-server    one of several nodes on one Redis
+  match-server                       one node on an embedded Redis, ws://127.0.0.1:8080/ws/
+  match-server demo                  the whole journey with 200 simulated players
+  match-server dev                   a node and dedicated servers, until Ctrl-C
+  match-server --workers 2           two processes on one port, one Redis between them
+  MATCH_REDIS_URL=redis://10.0.0.5 match-server
+                                     one of several nodes on one Redis
 """
 
 
 def _settings_help() -> str:
-    rows = [f"  {name}={default}\n    {meaning}" for name, default, meaning in describe_settings()]
-    return "\n\nSettings (environment, a .env file, or TOML by MATCH_CONFIG), with their defaults:\n\n" + "\n\n".join(
-        rows
-    )
+    rows = [f"  {name}={default}\n      {meaning}" for name, default, meaning in describe_settings()]
+    return "\b\nSettings (environment, a .env file, or TOML by MATCH_CONFIG), with their defaults:\n" + "\n".join(rows)
 
 
 app = typer.Typer(
-    help="Matchmaking over WebSockets that never loses a queued player." + _EXAMPLES + _settings_help(),
-    no_args_is_help=False,
+    epilog=f"{_EXAMPLES}\n{_settings_help()}",
+    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 HostOption = Annotated[str | None, typer.Option("--host", help="Address to listen on (MATCH_HOST).")]
@@ -76,7 +70,10 @@ def serve(
     log_level: LogLevelOption = LogLevel.INFO,
     version: VersionOption = False,  # noqa: ARG001 - handled by its callback
 ) -> None:
-    """Run one node until SIGTERM or Ctrl-C."""
+    """Matchmaking over WebSockets that never loses a queued player.
+
+    Without a command: run one node until SIGTERM or Ctrl-C.
+    """
     if context.invoked_subcommand:
         return
     configure_logging(log_format, log_level)

@@ -1,7 +1,6 @@
 """Settings: from the environment, a `.env` file or a TOML file, validated once. Units stand in the names."""
 
 import ipaddress
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -155,7 +154,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Options of the command come first, then the environment, `.env`, and the TOML file of MATCH_CONFIG."""
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings, dotenv_settings)
-        if path := os.environ.get(f"{ENV_PREFIX}CONFIG"):
+        path = env_settings().get("config") or dotenv_settings().get("config")
+        if path:
+            if not Path(path).is_file():
+                raise SettingsError(f"{ENV_PREFIX}CONFIG: {path} is not a file")
             sources += (TomlConfigSettingsSource(settings_cls, Path(path)),)
         return sources
 
@@ -178,16 +180,13 @@ def load_settings(**options: Any) -> Settings:
     Raises:
         SettingsError: one readable line per wrong setting, each naming its variable.
     """
-    path = os.environ.get(f"{ENV_PREFIX}CONFIG")
-    if path and not Path(path).is_file():
-        raise SettingsError(f"{ENV_PREFIX}CONFIG: {path} is not a file")
     try:
         return Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         lines = [_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
         raise SettingsError("\n".join(lines)) from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{ENV_PREFIX}CONFIG: {path} is not TOML: {error}") from None
+        raise SettingsError(f"{ENV_PREFIX}CONFIG: not TOML: {error}") from None
 
 
 def variable(name: str) -> str:

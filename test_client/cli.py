@@ -38,11 +38,19 @@ T = TypeVar("T")
 NOT_MET = 1
 SIGNALLED = 128  # plus the signal's number: 130 after Ctrl-C
 
+_EXAMPLES = """\b
+Examples:
+  test-client
+  test-client --players 1000 --rate 200 --loading-seconds uniform:0.1:0.5
+  test-client --mix normal=8,drops-link=1,sends-rubbish=1 --players 50 --seed 7
+  test-client --match-server ws://127.0.0.1:8080/ws/,ws://127.0.0.1:8081/ws/
+"""
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-def simulate(  # noqa: PLR0917 - typer makes an option of each
+@app.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def simulate(
     match_server: Annotated[
         list[str],
         typer.Option(
@@ -120,19 +128,11 @@ def simulate(  # noqa: PLR0917 - typer makes an option of each
     log_level: LogLevelOption = LogLevel.WARNING,
     version: VersionOption = False,  # noqa: ARG001 - its callback does the work
 ) -> None:
-    r"""Simulate players, and say what became of each of them.
+    """Simulate players, and say what became of each of them.
 
     Every player must come to an end that its behaviour should have; one without a stated end is lost.
 
-    \b
     Exit status: 0 all objectives (--max-…) met, 1 not met, 2 a wrong option, 130 stopped by Ctrl-C.
-
-    \b
-    Examples:
-      test-client
-      test-client --players 1000 --rate 200 --loading-seconds uniform:0.1:0.5 --max-p99-ms 3000
-      test-client --players 50 --mix normal=8,drops-link=1,sends-rubbish=1 --seed 7 --json result.json
-      test-client --match-server ws://127.0.0.1:8080/ws/,ws://127.0.0.1:8081/ws/ --players 100 --join
     """
     configure_logging(log_format, log_level)
     options = SwarmOptions(

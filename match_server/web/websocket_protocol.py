@@ -79,6 +79,12 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         else:
             super().shutdown()
 
+    async def send(self, message: Any) -> None:
+        """As uvicorn's; but a refused handshake is complete, and no bug to log."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+
     def handle_close(self, event: Frame) -> None:
         """Take note of who began."""
         if not self.close_sent:

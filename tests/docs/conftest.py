@@ -1,0 +1,21 @@
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("tests.docs.markdown", "tests.e2e.node")
+
+from tests.e2e.node import Node, Process  # noqa: E402 - their assertions explain themselves once they are rewritten
+
+
+@pytest.fixture(scope="module")
+def node(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node with one dedicated server, as `match-server dev` starts them."""
+    folder = tmp_path_factory.mktemp("node")
+    with (
+        Node(folder, redis_url, f"{{{uuid.uuid4().hex[:8]}}}:") as node,
+        Process(folder, "dedicated_server_stub", "--match-server", node.base, "--drain-seconds", "0") as server,
+    ):
+        server.wait_for_output("ready")
+        yield node
+        server.stop()

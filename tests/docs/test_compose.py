@@ -1,0 +1,103 @@
+"""compose.yaml, as far as that can be told without a Docker engine: against the programs and files that it names."""
+
+import re
+import shlex
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from typer.main import get_command
+
+import dedicated_server_stub.cli
+import match_server.cli
+import test_client.cli
+from match_server.config import Settings, variable
+from tests.docs.markdown import ROOT, read
+
+COMPOSE: dict[str, Any] = yaml.safe_load(read("compose.yaml"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "match-server"}
+NODES = {name for name, service in OURS.items() if "command" not in service}
+COMMANDS: dict[str, typer.Typer] = {
+    "match-server": match_server.cli.app,
+    "dedicated-server-stub": dedicated_server_stub.cli.app,
+    "test-client": test_client.cli.app,
+}
+
+
+def check_options(command: str) -> dict[str, str]:
+    """The options of a command line, each of which the program must have."""
+    program, *arguments = shlex.split(command)
+    known = {option for parameter in get_command(COMMANDS[program]).params for option in parameter.opts}
+    assert set(arguments[::2]) <= known
+    return dict(zip(arguments[::2], arguments[1::2], strict=True))
+
+
+def test_it_has_what_it_says() -> None:
+    assert len(NODES) == 2
+    servers = [name for name, service in OURS.items() if "dedicated-server-stub" in service.get("command", "")]
+    assert len(servers) == 2
+    assert set(SERVICES) == {*OURS, "balancer", "redis", "prometheus"}
+    assert SERVICES["players"]["profiles"] == ["players"]
+    for service in SERVICES.values():
+        assert ":" in service["image"] or service["image"] == "match-server", "other people's images have a version"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_services_fit_our_programs(name: str) -> None:
+    service = OURS[name]
+    assert service["build"] == "."
+    assert set(service["environment"]) <= {variable(setting) for setting in Settings.model_fields}
+    if "command" in service:
+        options = check_options(service["command"])
+        for url in re.findall(r"(?:http|ws)://([\w-]+):(\d+)", service["command"]):
+            assert url in {("balancer", "8080"), (name, options.get("--port")), ("127.0.0.1", options.get("--port"))}
+
+
+@pytest.mark.parametrize("name", sorted(NODES))
+def test_a_node_would_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the defaults of its variables, the settings are valid, and the stop fits into the grace period."""
+    for key, value in SERVICES[name]["environment"].items():
+        monkeypatch.setenv(key, re.sub(r"\$\{\w+:-(.*)\}", r"\1", str(value)))
+    settings = Settings(_env_file=None)
+    assert settings.stop_seconds < int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+    assert settings.max_connections < SERVICES[name]["ulimits"]["nofile"]
+    subnet = COMPOSE["networks"]["default"]["ipam"]["config"][0]["subnet"]
+    assert [str(network) for network in settings.server_networks] == [subnet]
+    assert [str(network) for network in settings.trusted_proxies] == [subnet]
+
+
+def test_ports_are_published_on_loopback_alone() -> None:
+    for service in SERVICES.values():
+        for port in service.get("ports", ()):
+            assert re.fullmatch(r"127\.0\.0\.1:(\d+):\1", port)
+
+
+def test_dependencies_and_files_exist() -> None:
+    for service in SERVICES.values():
+        assert set(service.get("depends_on", ())) <= set(SERVICES)
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert source in COMPOSE["volumes"] or (ROOT / source).is_file(), source
+
+
+def test_balancer_and_prometheus_know_the_nodes() -> None:
+    balanced = re.findall(r"^    server (\S+) (\S+)$", read("deploy/haproxy.cfg"), re.MULTILINE)
+    assert balanced == [(name, f"{name}:8080") for name in sorted(NODES)]
+    (job,) = yaml.safe_load(read("deploy/prometheus.yml"))["scrape_configs"]
+    assert job["static_configs"][0]["targets"] == [f"{name}:8080" for name in sorted(NODES)]
+
+
+def test_the_image_takes_what_the_wheel_is_made_of() -> None:
+    allowed = set(re.findall(r"^!(\S+)$", read(".dockerignore"), re.MULTILINE))
+    copied = {
+        word for line in re.findall(r"^COPY (.*)$", read("Dockerfile"), re.MULTILINE) for word in line.split()[:-1]
+    }
+    assert copied == allowed
+    assert {name for name in copied if (ROOT / name).is_dir()} == {
+        "match_server",
+        "test_client",
+        "dedicated_server_stub",
+        "lua",
+    }
