@@ -64,11 +64,14 @@ end
 
 local reply = each_item(5, 3, decide)
 refresh_changed_servers(now_us)
-local servers = open_servers()
+local servers, placed = open_servers(), {}
 for i, session in ipairs(reply) do
   if session.id then
-    local flat = place(session, servers, node, lease_us, wait_us, now_us)
-    reply[i] = { flat and 'placed' or 'waiting', flat or {} }
+    if not placed[session.id] then -- the same failure twice in one batch takes one slot
+      local flat = place(session, servers, node, lease_us, wait_us, now_us)
+      placed[session.id] = { flat and 'placed' or 'waiting', flat or {} }
+    end
+    reply[i] = placed[session.id]
   end
 end
 refresh_changed_servers(now_us)

@@ -78,7 +78,8 @@ local function decide(player, told)
     if (tomb[1] == told.connection or tomb[1] == '') and tonumber(tomb[3]) > told.seq then
       return { 'ok', epoch_now, tomb[2] }
     end
-    return told.epoch == epoch_now and { 'gone', epoch_now } or put_back(player, told)
+    -- Told in no epoch: the pool had no sweep yet, and it may have been emptied since as well as not.
+    return told.epoch ~= '' and told.epoch == epoch_now and { 'gone', epoch_now } or put_back(player, told)
   end
   if record.connection ~= told.connection then
     if record.connection ~= '' or record.resume_token ~= told.resume_token then

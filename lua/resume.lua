@@ -49,10 +49,10 @@ local function decide(player, connection, node, operation, resume_token, game_mo
   if not record or record.resume_token ~= resume_token then
     return { 'invalid_resume_token' }
   end
-  if record.connection ~= '' and record.connection ~= connection then
-    tell_taken_over(player, record)
-  end
-  local seq = next_seq(record.seq, redis_us)
+  -- A repeat takes no new numbers: it may run after its session has had the answer, and would have that session
+  -- deliver the state a second time.
+  local repeated = record.connection == connection and tonumber(record.operation) >= tonumber(operation)
+  local seq = repeated and record.seq - 1 or next_seq(record.seq, redis_us)
   local session_field = ''
   if record.loading_session_id ~= '' then
     session_field = ',"loading_session_id":"' .. record.loading_session_id .. '"'
@@ -60,6 +60,12 @@ local function decide(player, connection, node, operation, resume_token, game_mo
   local resumed = '{"type":"resumed","seq":' .. int(seq) .. ',"state":"' .. record.state .. '","game_mode":"'
     .. record.game_mode .. '"' .. session_field .. ',"resume_token":"' .. record.resume_token .. '"}'
   local frame, seq_field = frame_of_state(player, record, seq + 1)
+  if repeated then
+    return { 'ok', record.game_mode, record.enqueued_at, epoch, resumed, frame }
+  end
+  if record.connection ~= '' and record.connection ~= connection then
+    tell_taken_over(player, record)
+  end
   if record.state ~= 'matched' then
     call('SREM', POOL .. 'node_players:' .. record.node, player)
     call('SADD', POOL .. 'node_players:' .. node, player)

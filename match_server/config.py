@@ -15,6 +15,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from redis.asyncio.connection import parse_url
 
 from match_server.errors import SettingsError
 from match_server.protocol import GAME_MODE_PATTERN
@@ -71,6 +72,11 @@ def _redis_url(value: str) -> str:
     if not value.startswith(schemes):
         later = "; Sentinel and Cluster are not supported yet" if value.startswith("redis+") else ""
         raise ValueError(f"expected a URL that starts with {', '.join(schemes)}{later}")
+    if not value.startswith("embedded://"):
+        try:
+            parse_url(value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"not a URL that Redis clients understand: {error}") from None
     return value
 
 
@@ -185,7 +191,7 @@ def load_settings(**options: Any) -> Settings:
     except ValidationError as error:
         lines = [_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
         raise SettingsError("\n".join(lines)) from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{ENV_PREFIX}CONFIG: not TOML: {error}") from None
 
 

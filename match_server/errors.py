@@ -9,6 +9,7 @@
      └── ActorError
           ├── MailboxFull         the receiver has as much waiting as it may hold
           ├── ActorStopped        the receiver has ended and will not answer
+          ├── ActorCrashed        the receiver crashed on the batch with this request; a fresh one takes its place
           └── AskTimeout          no answer within the time given
 
 Expected outcomes (already queued, too late, full) are return values, never exceptions.
@@ -84,6 +85,10 @@ class MailboxFull(ActorError):
 
 class ActorStopped(ActorError):
     """The receiver has ended."""
+
+
+class ActorCrashed(ActorError):
+    """The receiver crashed while it handled the batch that this request was in. It may have been carried out."""
 
 
 class AskTimeout(ActorError):

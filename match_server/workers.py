@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from match_server.actors.core import ActorSystem
 from match_server.app import embedded_redis
 from match_server.config import Settings, variable
 from match_server.errors import SettingsError
@@ -36,6 +37,7 @@ class Workers:
         self._count = count
         self._arguments = arguments
         self._stopping = asyncio.Event()
+        self._processes: list[Process] = []
 
     async def run(self, on_started: Callable[[int, str], None]) -> None:
         """Run until SIGTERM or Ctrl-C. `on_started` is told the port and the URL of Redis once all are ready.
@@ -50,17 +52,18 @@ class Workers:
             sockets = self._bind_all(stack)
             port = sockets[0].getsockname()[1]
             environment = os.environ | {variable("redis_url"): redis_url, variable("port"): str(port)}
-            first = [await self._start(listener, environment) for listener in sockets]
-            on_started(port, redis_url)
-            async with asyncio.TaskGroup() as group:
-                watch = group.create_task(embedded.run()) if embedded else None
-                keepers = [
-                    group.create_task(self._keep(process, listener, environment))
-                    for process, listener in zip(first, sockets, strict=True)
-                ]
-                await asyncio.wait(keepers)
-                if watch:
-                    watch.cancel()
+            system = await stack.enter_async_context(ActorSystem())
+            if embedded:
+                system.own(embedded.run(), name="embedded-redis")
+            try:
+                for index, listener in enumerate(sockets):
+                    self._processes.append(await self._start(listener, environment))
+                    system.own(self._keep(index, listener, environment), name=f"worker-{index}")
+                on_started(port, redis_url)
+                await self._stopping.wait()
+            finally:
+                await self._end_all()
+                await system.stop(deadline_seconds=0)
 
     def _bind_all(self, stack: AsyncExitStack) -> list[socket.socket]:
         first = stack.enter_context(bound_socket(self._settings.host, self._settings.port, shared=True))
@@ -90,30 +93,32 @@ class Workers:
         except TimeoutError:
             line = b""
         if b"ready" not in line:
+            process.terminate()
             await self._end(process)
             raise SettingsError("a worker did not start; the log says why")
         return process
 
-    async def _keep(self, process: Process, listener: socket.socket, environment: dict[str, str]) -> None:
-        """Replace a worker for as long as it dies by itself; end it once the stop begins."""
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            while True:
-                ended = asyncio.ensure_future(process.wait())
-                await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                ended.cancel()
-                if stopping.done():
-                    return
-                log.error("worker_died", pid=process.pid, status=process.returncode)
-                await asyncio.sleep(_RESTART_SECONDS)
-                process = await self._start(listener, environment)
-        finally:
-            stopping.cancel()
+    async def _keep(self, index: int, listener: socket.socket, environment: dict[str, str]) -> None:
+        """Replace a worker for as long as it dies by itself."""
+        while True:
+            process = self._processes[index]
+            await process.wait()
+            if self._stopping.is_set():
+                return
+            log.error("worker_died", pid=process.pid, status=process.returncode)
+            await asyncio.sleep(_RESTART_SECONDS)
+            self._processes[index] = await self._start(listener, environment)
+
+    async def _end_all(self) -> None:
+        self._stopping.set()
+        for process in self._processes:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self._processes:
             await self._end(process)
 
     async def _end(self, process: Process) -> None:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
+        """Wait for a worker to end, and end it when it takes too long."""
         try:
             async with asyncio.timeout(self._settings.stop_seconds + _STOP_MARGIN_SECONDS):
                 await process.wait()

@@ -83,10 +83,10 @@ class Allocator(Actor[AllocatorMessage]):
         self._observe_call = observe_call
         self._observe_match = observe_match
         self._observe_given_up = observe_given_up
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[tuple[str, str, bool], _Lane] = {}  # by server, where it was, and whether it takes batches
         self._working: dict[str, Order] = {}  # by loading session, until Redis has taken note of the outcome
         self._asked_again: set[str] = set()  # loading sessions whose create was sent a second time
-        self._unsettled: list[Confirm | Fail] = []  # outcomes that Redis could not take yet
+        self._unsettled: list[tuple[Order, Confirm | Fail]] = []  # outcomes that Redis could not take yet
 
     async def started(self) -> None:
         """Keep the leases of what is being worked on."""
@@ -117,16 +117,23 @@ class Allocator(Actor[AllocatorMessage]):
         self._lane(order).waiting.append(order)
 
     def _lane(self, order: Order) -> _Lane:
-        return self._lanes.setdefault(order.server_id, _Lane(deque()))
+        return self._lanes.setdefault((order.server_id, order.endpoint, order.batch), _Lane(deque()))
 
     def _start_calls(self) -> None:
-        for server_id, lane in list(self._lanes.items()):
-            while lane.waiting and lane.calls < (_BATCHES_IN_FLIGHT if lane.waiting[0].batch else _SINGLES_IN_FLIGHT):
-                size = min(len(lane.waiting), _BATCH) if lane.waiting[0].batch else 1
-                lane.calls += 1
-                self.background(self._call([lane.waiting.popleft() for _ in range(size)]))
+        for key, lane in list(self._lanes.items()):
+            takes_batches = key[2]
+            while lane.waiting and lane.calls < (_BATCHES_IN_FLIGHT if takes_batches else _SINGLES_IN_FLIGHT):
+                size = min(len(lane.waiting), _BATCH if takes_batches else 1)
+                taken = [lane.waiting.popleft() for _ in range(size)]
+                if orders := [order for order in taken if self._is_current(order)]:
+                    lane.calls += 1
+                    self.background(self._call(orders))
             if not lane.calls and not lane.waiting:
-                del self._lanes[server_id]
+                del self._lanes[key]
+
+    def _is_current(self, order: Order) -> bool:
+        """Whether no later attempt has taken this one's place."""
+        return self._working.get(order.loading_session_id) is order
 
     async def _call(self, orders: list[Order]) -> None:
         started = self._clock()
@@ -142,12 +149,12 @@ class Allocator(Actor[AllocatorMessage]):
         lane.calls -= 1
         for order, outcome in zip(called.orders, called.outcomes, strict=True):
             self._observe_call(called.seconds, "created" if isinstance(outcome, Created) else outcome.outcome)
-            if self._working.get(order.loading_session_id) is not order:
+            if not self._is_current(order):
                 continue
             if isinstance(outcome, Created):
-                self._unsettled.append(
-                    Confirm(order.loading_session_id, order.attempt, outcome.session_id, outcome.server_address)
-                )
+                session = order.loading_session_id
+                made = Confirm(session, order.attempt, outcome.session_id, outcome.server_address)
+                self._unsettled.append((order, made))
                 continue
             log.info(
                 "session_not_created",
@@ -161,31 +168,32 @@ class Allocator(Actor[AllocatorMessage]):
                 self._asked_again.add(order.loading_session_id)
                 lane.waiting.appendleft(order)
             else:
-                self._unsettled.append(Fail(order.loading_session_id, order.attempt, outcome.outcome))
+                self._unsettled.append((order, Fail(order.loading_session_id, order.attempt, outcome.outcome)))
 
     async def _settle(self) -> None:
         """Tell Redis what came of the calls. While it is out of reach the outcomes wait; nothing is made twice."""
-        confirms = [item for item in self._unsettled if isinstance(item, Confirm)]
-        fails = [item for item in self._unsettled if isinstance(item, Fail)]
+        confirms = [(order, item) for order, item in self._unsettled if isinstance(item, Confirm)]
+        fails = [(order, item) for order, item in self._unsettled if isinstance(item, Fail)]
         try:
             if confirms:
-                fails += self._confirmed(confirms, await self._store.confirm(confirms))
+                fails += self._confirmed(confirms, await self._store.confirm([item for _, item in confirms]))
                 self._unsettled = list(fails)
             if fails:
-                self._failed(fails, await self._store.fail(fails))
+                self._failed(fails, await self._store.fail([item for _, item in fails]))
                 self._unsettled = []
         except StoreUnavailable:
             return
 
-    def _confirmed(self, items: Sequence[Confirm], answers: "Sequence[Confirmed | ItemFailed]") -> list[Fail]:
+    def _confirmed(
+        self, items: Sequence[tuple[Order, Confirm]], answers: Sequence[Confirmed | ItemFailed]
+    ) -> list[tuple[Order, Fail]]:
         """Report matches. Returns the attempts that failed after all, for their slots were voided meanwhile."""
-        lost: list[Fail] = []
-        for item, answer in zip(items, answers, strict=True):
-            order = self._working[item.loading_session_id]
+        lost: list[tuple[Order, Fail]] = []
+        for (order, item), answer in zip(items, answers, strict=True):
             if isinstance(answer, ItemFailed):
                 log.error("confirm_failed", loading_session_id=item.loading_session_id, cause=str(answer))
             elif answer.code == "lost":
-                lost.append(Fail(item.loading_session_id, item.attempt, "lost"))
+                lost.append((order, Fail(item.loading_session_id, item.attempt, "lost")))
                 continue
             elif answer.players:
                 self._observe_match(answer)
@@ -197,25 +205,29 @@ class Allocator(Actor[AllocatorMessage]):
                     server_id=order.server_id,
                     players=answer.players,
                 )
-            self._forget(item.loading_session_id)
+            self._forget(order)
         return lost
 
-    def _failed(self, items: Sequence[Fail], answers: "Sequence[tuple[str, Order | None] | ItemFailed]") -> None:
-        for item, answer in zip(items, answers, strict=True):
-            self._forget(item.loading_session_id)
+    def _failed(
+        self, items: Sequence[tuple[Order, Fail]], answers: Sequence[tuple[str, Order | None] | ItemFailed]
+    ) -> None:
+        for (order, item), answer in zip(items, answers, strict=True):
+            self._forget(order)
             if isinstance(answer, ItemFailed):
                 log.error("fail_failed", loading_session_id=item.loading_session_id, cause=str(answer))
                 continue
-            code, order = answer
-            if order:
-                self._take(order)
+            code, next_order = answer
+            if next_order:
+                self._take(next_order)
             elif code == "cancelled":
                 self._observe_given_up()
                 log.warning("allocation_failed", loading_session_id=item.loading_session_id, attempts=item.attempt)
 
-    def _forget(self, loading_session_id: str) -> None:
-        self._working.pop(loading_session_id, None)
-        self._asked_again.discard(loading_session_id)
+    def _forget(self, order: Order) -> None:
+        """Nothing is left to do for this attempt; a later one of the same session stays."""
+        if self._is_current(order):
+            del self._working[order.loading_session_id]
+            self._asked_again.discard(order.loading_session_id)
 
     async def _renew(self) -> None:
         leases = [(order.game_mode, order.loading_session_id) for order in self._working.values()]

@@ -5,7 +5,8 @@ The rules, on one page:
 - An actor handles its mailbox one batch at a time: `receive` gets **all messages that wait**, up to `batch_limit`.
   Two hundred requests become one script call; that is where the speed comes from.
 - `tell` never blocks. A full mailbox raises at the sender, who says beside the call what it does then.
-- `ask` always has a timeout and always ends: with the answer, the receiver's error, or `ActorStopped`. Asks only point
+- `ask` always has a timeout and always ends: with the answer, the receiver's error, `ActorStopped`, or `ActorCrashed`
+  for the batch that a receiver crashed on. Asks only point
   downward (session -> matchmaker, session -> subscriber), so no circle of them can wait for itself.
 - Every task lives in the system's task group. A background task of an actor ends with it; its failure is the actor's.
 - A long-lived actor that crashes is replaced by a fresh instance after a backoff; its address and its waiting messages
@@ -24,7 +25,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import structlog
 
-from match_server.errors import ActorStopped, AskTimeout, MailboxFull
+from match_server.errors import ActorCrashed, ActorError, ActorStopped, AskTimeout, MailboxFull
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -214,6 +215,7 @@ class _Cell(Generic[M]):
         task = self._system.own(self._guard(work), name=f"{self.name}:background")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # it may have been cancelled before its first step
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -245,7 +247,7 @@ class _Cell(Generic[M]):
                 await asyncio.sleep(min(backoff, supervision.max_backoff_seconds))
         finally:
             self.closing = True
-            self._refuse(self.mailbox)
+            self._refuse(self.mailbox, ActorStopped(self.name))
             self.mailbox.clear()
             self.done.set()
             self._system.forget(self)
@@ -253,6 +255,7 @@ class _Cell(Generic[M]):
     async def _live(self) -> BaseException | None:
         """One instance, from start to stop. Returns what it crashed on, if it did."""
         batch: list[M] = []
+        self._failure = None
         actor = self._factory()
         actor._cell = self
         try:
@@ -265,10 +268,11 @@ class _Cell(Generic[M]):
         except Exception as error:
             error_id = uuid.uuid4().hex
             log.error("actor_crashed", actor=self.name, error_id=error_id, exc_info=error)
-            actor.crashed(error_id)
+            self._refuse(batch, ActorCrashed(self.name))
+            self._say_last(actor, error_id)
             return error
         finally:
-            self._refuse(batch)
+            self._refuse(batch, ActorStopped(self.name))
             for task in list(self._tasks):
                 task.cancel()
         return None
@@ -287,11 +291,19 @@ class _Cell(Generic[M]):
             await self._waiter
             self._waiter = None
 
-    def _refuse(self, messages: Sequence[M] | deque[M]) -> None:
+    def _say_last(self, actor: Actor[M], error_id: str) -> None:
+        """Give a crashed instance its last word; one that fails at that too must not take others along."""
+        try:
+            actor.crashed(error_id)
+        except Exception as error:
+            log.error("last_word_failed", actor=self.name, error_id=error_id, exc_info=error)
+
+    @staticmethod
+    def _refuse(messages: Sequence[M] | deque[M], error: ActorError) -> None:
         """Every ask ends: whoever is still unanswered learns that there will be no answer."""
         for message in messages:
             if isinstance(message, Request):
-                message.fail(ActorStopped(self.name))
+                message.fail(error)
 
 
 class ActorSystem:

@@ -113,6 +113,8 @@ class Matchmaker(Actor[MatchmakerMessage]):
         filled = step.enqueues or step.resumes or step.leaves or step.reasserts
         step.match = ticked or (self._match_on_enqueue and bool(filled))
         step.place = ticked and self._unplaced > 0
+        if not (step.match or requests.any):
+            return
         try:
             result = await self._store.step(self._mode.name, self._mode.players, step)
         except StoreUnavailable as error:
@@ -162,6 +164,10 @@ class _Requests:
 
     def __init__(self) -> None:
         self._by_kind: dict[type, list[JourneyRequest]] = {}
+
+    @property
+    def any(self) -> bool:
+        return bool(self._by_kind)
 
     def sort(self, request: JourneyRequest, step: Step) -> None:
         item = request.item

@@ -45,6 +45,10 @@ class CatchUp(NamedTuple):
     """Frames may have been lost."""
 
 
+class DeliverLate(NamedTuple):
+    """What the session has read from its player's record is due, behind the frames that came before this message."""
+
+
 class Closed(NamedTuple):
     """The connection has ended: the client left, or its link broke and it may come back within the grace time."""
 
@@ -52,7 +56,7 @@ class Closed(NamedTuple):
     grace_seconds: float
 
 
-SessionMessage: TypeAlias = Inbound | Frame | TakenOver | CatchUp | Closed
+SessionMessage: TypeAlias = Inbound | Frame | TakenOver | CatchUp | DeliverLate | Closed
 
 
 class Port:
@@ -80,6 +84,10 @@ class Port:
     def catch_up(self) -> None:
         """See `Listener.catch_up`."""
         self._tell(CatchUp())
+
+    def deliver_late(self) -> None:
+        """See `DeliverLate`."""
+        self._tell(DeliverLate())
 
     def _tell(self, message: SessionMessage) -> None:
         try:

@@ -6,6 +6,9 @@ that came over the player's channel is looked at only once Redis has said whethe
 """
 
 import asyncio
+import json
+import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +17,17 @@ import structlog
 from match_server import protocol
 from match_server.actors.core import Actor, Ref
 from match_server.actors.matchmaker import InternalError, JourneyRequest, MatchmakerMessage
-from match_server.actors.port import CatchUp, Closed, Frame, Inbound, Port, SessionMessage, Socket, TakenOver
+from match_server.actors.port import (
+    CatchUp,
+    Closed,
+    DeliverLate,
+    Frame,
+    Inbound,
+    Port,
+    SessionMessage,
+    Socket,
+    TakenOver,
+)
 from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
 from match_server.actors.told import Told
 from match_server.errors import (
@@ -33,6 +46,7 @@ log = structlog.get_logger(__name__)
 
 MAILBOX_LIMIT = 512
 _ASK_SECONDS = 10.0
+_SUBSCRIBE_SECONDS = 3.0  # a confirmation takes a millisecond; without one the client is told `server_busy`
 _INTENT_RETRY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
 STOPPING_GRACE_SECONDS = 30.0
@@ -62,19 +76,22 @@ class Session(Actor[SessionMessage]):
         self._operation = 0
         self._subscribed: str | None = None
         self._journey: Told | None = None
+        self._late: deque[tuple[int, Frame]] = deque()  # read from the record, by seq, and not delivered yet
 
     async def receive(self, batch: Sequence[SessionMessage]) -> None:
         """Handle messages one after the other."""
         for message in batch:
             match message:
-                case Frame(player_id, data):
-                    self._deliver(player_id, data)
+                case Frame():
+                    self._deliver_in_order(message)
+                case DeliverLate():
+                    self._deliver_late(math.inf)
                 case Inbound(text):
                     await self._handle(text)
                 case CatchUp():
                     await self._catch_up()
                 case TakenOver(player_id):
-                    self._let_go(player_id)
+                    await self._check_owner(player_id)
                 case Closed(left, grace_seconds):
                     await self._leave(left=left, grace_seconds=grace_seconds)
 
@@ -134,6 +151,11 @@ class Session(Actor[SessionMessage]):
         if message.game_mode not in self._context.matchmakers:
             self._refuse(ErrorCode.INVALID_GAME_MODE, f"game_mode: expected one of {self._modes()}")
             return
+        if self._journey and self._journey.running and self._journey.state != "unsure":
+            # The client knows that its journey runs. Redis may not: emptied, it would begin a new one; so it would
+            # where the match is found already and the client is yet to be told.
+            self._refuse(ErrorCode.ALREADY_IN_QUEUE, _REFUSALS["already_in_queue"])
+            return
         if not self._context.tokens.ready:
             raise StoreUnavailable("the pool's secret is not known yet")
         token = self._context.tokens.mint(message.player_id, message.game_mode)
@@ -145,7 +167,7 @@ class Session(Actor[SessionMessage]):
             if before is None or not before.running or before.state == "unsure":
                 self._journey = Told(message.player_id, message.game_mode, token, enqueued_at, epoch, seq=int(seq) - 1)
         else:
-            self._stand_back(before, message.player_id)
+            self._stand_back(before, message.player_id, disproved=True)
         if answer.code == "stale":
             raise StoreUnavailable("overtaken by its own repeat")
         if answer.code != "queued":
@@ -212,7 +234,7 @@ class Session(Actor[SessionMessage]):
         )
         before, answer = await self._claim(proven.game_mode, item)
         if answer.code != "ok":
-            self._stand_back(before, message.player_id)
+            self._stand_back(before, message.player_id, disproved=False)
             self._refuse(ErrorCode.INVALID_RESUME_TOKEN, "resume_token: the player's place is gone; enqueue anew")
             return
         game_mode, enqueued_at, epoch, resumed, frame = answer.fields
@@ -232,9 +254,9 @@ class Session(Actor[SessionMessage]):
             self._journey = Told(item.player_id, game_mode, state="unsure")
         return before, await self._ask(game_mode, item)
 
-    def _stand_back(self, before: Told | None, player_id: str) -> None:
-        """Redis refused the claim: what this connection had before it still stands."""
-        self._journey = before if before and before.state != "unsure" else None
+    def _stand_back(self, before: Told | None, player_id: str, *, disproved: bool) -> None:
+        """Redis refused the claim: what this connection had before it still stands, unless that is disproved, too."""
+        self._journey = None if before and before.state == "unsure" and disproved else before
         if self._journey is None or self._journey.player_id != player_id:
             self._unsubscribe()
 
@@ -252,6 +274,9 @@ class Session(Actor[SessionMessage]):
         current = self._journey
         if current is None or not current.running or current.state == "unsure":
             return
+        if self._late:  # what Redis said last must have been said on before it is asked again
+            self._port.catch_up()
+            return
         wanted = journey.CatchUp(current.player_id, self._connection, current.seq)
         try:
             answer = await self._ask(current.game_mode, wanted)
@@ -263,7 +288,7 @@ class Session(Actor[SessionMessage]):
         if answer.code == "taken_over":
             self._let_go(current.player_id)
         else:
-            self._deliver_late(current, answer.fields)
+            self._keep_late(current, answer.fields)
 
     async def _reassert(self, current: Told) -> None:
         """Redis has lost the player, or what it was told; or this node was thought dead. Put it back."""
@@ -284,17 +309,41 @@ class Session(Actor[SessionMessage]):
         match answer.code:
             case "ok":
                 current.epoch = answer.fields[0]
-                self._deliver_late(current, answer.fields[1:])
+                self._keep_late(current, answer.fields[1:])
             case "taken_over":
                 self._let_go(current.player_id)
             case "gone":
                 gone = protocol.Dequeued(seq=current.seq + 1, reason="disconnected")
                 self._deliver(current.player_id, protocol.encode(gone).encode())
 
-    def _deliver_late(self, current: Told, frames: Sequence[str]) -> None:
-        """Deliver behind what the channel has brought already, or a later frame would overtake an earlier one."""
+    def _keep_late(self, current: Told, frames: Sequence[str]) -> None:
+        """What a record says is delivered among what the channel has brought meanwhile, each by its `seq`.
+
+        Neither may go first: the channel may have brought earlier frames that the record has forgotten, and later
+        ones that overtook this answer on their way (tests/simulation/test_regressions.py::test_a_late_frame_*).
+        """
         for frame in frames:
-            self._port.deliver(current.player_id, frame.encode())
+            self._late.append((json.loads(frame)["seq"], Frame(current.player_id, frame.encode())))
+        if frames:
+            self._port.deliver_late()
+
+    def _deliver_in_order(self, frame: Frame) -> None:
+        if self._late:
+            self._deliver_late(json.loads(frame.data)["seq"])
+        self._deliver(frame.player_id, frame.data)
+
+    def _deliver_late(self, before_seq: float) -> None:
+        while self._late and self._late[0][0] < before_seq:
+            _, frame = self._late.popleft()
+            self._deliver(frame.player_id, frame.data)
+
+    async def _check_owner(self, player_id: str) -> None:
+        """Another connection took the player over. By now this one may have resumed it: ask (docs/races.md, 13b)."""
+        current = self._journey
+        if current and current.player_id == player_id and current.state != "unsure":
+            wanted = journey.CatchUp(player_id, self._connection, current.seq)
+            if (await self._carry_out(current.game_mode, wanted)).code == "taken_over":
+                self._let_go(player_id)
 
     def _let_go(self, player_id: str) -> None:
         """Another connection owns this player: nothing that this one does may touch it any more."""
@@ -316,8 +365,9 @@ class Session(Actor[SessionMessage]):
                 else:
                     item = journey.Hold(current.player_id, self._connection, int(grace_seconds * 1_000_000))
                 await self._carry_out(current.game_mode, item)
-        except InternalError:
-            pass  # logged where it happened; the node's lease covers the player
+        except (InternalError, ActorError):
+            # Logged where it happened; or this node stops, and holds whoever is still attributed to it.
+            log.debug("leave_left_to_the_node", connection=self._connection)
         finally:
             self._unsubscribe()
             self.ref.stop()
@@ -337,7 +387,9 @@ class Session(Actor[SessionMessage]):
             answer = await self._carry_out(current.game_mode, make())
         return answer
 
-    async def _carry_out(self, game_mode: str, item: "journey.Ready | journey.Leave | journey.Hold") -> Answer:
+    async def _carry_out(
+        self, game_mode: str, item: "journey.Ready | journey.Leave | journey.Hold | journey.CatchUp"
+    ) -> Answer:
         """Ask until it is done: what a client cannot know to repeat is kept while Redis is away."""
         while True:
             try:
@@ -354,7 +406,7 @@ class Session(Actor[SessionMessage]):
         self._unsubscribe()
         self._subscribed = player_id
         try:
-            await self._context.subscriber.ask(Subscribe(player_id, self._port), _ASK_SECONDS)
+            await self._context.subscriber.ask(Subscribe(player_id, self._port), _SUBSCRIBE_SECONDS)
         except ActorError:
             self._unsubscribe()
             raise

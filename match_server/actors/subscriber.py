@@ -138,15 +138,18 @@ class Subscriber(Actor[SubscriberMessage]):
                 case Subscribe():
                     channel = self._player_channel + message.player_id
                     first = self._subscriptions.add(message.player_id, message.listener)
-                    if first or self._unconfirmed[channel] or channel in self._waiting:
+                    if first and unsubscribe.pop(channel, self) is self:
+                        subscribe[channel] = None
+                    if channel in subscribe or self._unconfirmed[channel] or not self._subscriptions.confirmed:
                         self._waiting.setdefault(channel, []).append(message)
                     else:
                         message.answer(None)
-                    if first and unsubscribe.pop(channel, self) is self:
-                        subscribe[channel] = None
                 case Unsubscribe():
                     channel = self._player_channel + message.player_id
                     last = self._subscriptions.remove(message.player_id, message.listener)
+                    if last:
+                        for given_up in self._waiting.pop(channel, ()):
+                            given_up.answer(None)
                     if last and subscribe.pop(channel, self) is self:
                         unsubscribe[channel] = None
                 case CatchUpAll() | _PeriodicCatchUp():
@@ -178,9 +181,10 @@ class Subscriber(Actor[SubscriberMessage]):
             except (exceptions.RedisError, OSError) as error:
                 if self._subscriptions.confirmed:
                     log.warning("pubsub_link_broken", error=str(error))
+            finally:  # also when this instance crashes: the next one opens a link of its own
                 self._subscriptions.confirmed = False
                 await self._link.close()
-                await asyncio.sleep(_RECONNECT_SECONDS)
+            await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _subscribe_everything(self) -> None:
         self._heard = asyncio.get_running_loop().time()

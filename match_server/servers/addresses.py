@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from match_server.config import Network
 from match_server.errors import RegistrationRefused
 
+_BRACKETED = re.compile(r"\[[0-9A-Fa-f:.]+\](:\d+)?")
+_BARE = re.compile(r"[^\[\]:%]+(:\d+)?")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _RESOLVE_SECONDS = 3.0
 
@@ -37,9 +39,11 @@ async def check_control_url(control_url: str, networks: Sequence[Network]) -> En
         raise RegistrationRefused("control_url: expected http://host:port or https://host:port")
     if parts.username is not None or parts.query or parts.fragment or not control_url.isascii():
         raise RegistrationRefused("control_url: expected no user, query or fragment, and ASCII only")
-    if any(character <= " " or character == "\\" for character in control_url):
+    if any(character <= " " or character in "\\\x7f" for character in control_url):
         raise RegistrationRefused("control_url: expected no spaces, control characters or backslashes")
-    bracketed = "[" in parts.netloc
+    bracketed = _BRACKETED.fullmatch(parts.netloc) is not None
+    if port == 0 or not (bracketed or _BARE.fullmatch(parts.netloc)):
+        raise RegistrationRefused("control_url: expected a host, and a port from 1 to 65535 or none")
     address = await _address(parts.hostname, port or (443 if parts.scheme == "https" else 80), bracketed, networks)
     host = f"[{address}]" if address.version == 6 else str(address)
     netloc = f"{host}:{port}" if port is not None else host

@@ -139,7 +139,7 @@ class HttpProvider:
                     return response.status_code, await _read(response, limit_bytes)
                 finally:
                     await response.aclose()
-        except (httpx.HTTPError, TimeoutError, _TooLarge) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, _TooLarge) as error:
             return NotCreated("unknown", str(error) or type(error).__name__)
 
     async def _client(self, endpoint: str) -> httpx.AsyncClient:

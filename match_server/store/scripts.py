@@ -216,6 +216,8 @@ class ScriptRunner:
         Raises:
             StoreUnavailable: no answer, however often it was asked.
         """
+        if not calls:
+            return []
         replies = await self._round_trip(calls)
         for index, (call, reply) in enumerate(zip(calls, replies, strict=True)):
             if isinstance(reply, exceptions.ResponseError):

@@ -63,11 +63,11 @@ class UpkeepStore:
             StoreUnavailable: Redis gave no answer.
         """
         run_id = await self._run_id()
-        act, gap_us, epoch = await self._runner.one("sweep", period_us, run_id, secrets.token_hex(8))
-        if not act:
-            return Swept(acted=False, epoch=epoch.decode(), gap_seconds=gap_us / 1_000_000)
+        # One round trip: had Redis stood still between the sweep and what it allows, live nodes would be judged by the
+        # time at which their judgement ran (tests/faults: test_redis_paused_between_a_sweep_and_its_judgement).
         replies = await self._runner.run(
             [
+                Call("sweep", (period_us, run_id, secrets.token_hex(8))),
                 Call("expire_nodes", (SWEPT_PER_CALL, grace_us)),
                 Call("expire_players", (SWEPT_PER_CALL, queue_timeout_us)),
                 Call("expire_sessions", (SWEPT_PER_CALL,)),
@@ -77,7 +77,9 @@ class UpkeepStore:
         for reply in replies:
             if isinstance(reply, StoreUnavailable):
                 raise reply
-        nodes, players, sessions, servers = replies
+        (act, gap_us, epoch), nodes, players, sessions, servers = replies
+        if not act:
+            return Swept(acted=False, epoch=epoch.decode(), gap_seconds=gap_us / 1_000_000)
         return Swept(
             acted=True,
             epoch=epoch.decode(),
@@ -208,6 +210,6 @@ class UpkeepStore:
 
     async def _command(self, *arguments: Any) -> Any:
         try:
-            return await self._redis.execute_command(*arguments)  # type: ignore[no-untyped-call]
+            return await self._redis.execute_command(*arguments)  # type: ignore[no-untyped-call]  # redis-py leaves it so
         except (exceptions.RedisError, OSError) as error:
             raise StoreUnavailable(str(error)) from error

@@ -67,7 +67,10 @@ def origin_allowed(headers: Headers, allowed: Sequence[str]) -> bool:
         return True
     if origin in allowed or "*" in allowed:
         return True
-    return urlsplit(origin).netloc == headers.get("host")
+    try:
+        return urlsplit(origin).netloc == headers.get("host")
+    except ValueError:
+        return False
 
 
 def client_address(peer: str, headers: Headers, trusted: Sequence[Network]) -> str:

@@ -90,6 +90,8 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         if not self.close_sent:
             self.peer_closed = True
         super().handle_close(event)
+        # It may have said its last without reading ours: the transport would wait for that for ever.
+        self.loop.call_later(self.close_timeout, self.transport.abort)
 
     def handle_ping(self) -> None:
         """Answer, unless the answers to earlier pings lie there unread."""
@@ -127,7 +129,7 @@ class HttpConnection(HttpToolsProtocol):
 
     _handshake_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Start the deadline of the first request."""
         super().connection_made(transport)
         self._handshake_timer = self.loop.call_later(_HANDSHAKE_SECONDS, transport.abort)

@@ -1,0 +1,270 @@
+"""One session with everything around it played by the test: its socket, the subscriber, and a pool that answers."""
+
+import asyncio
+import json
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias, TypeVar
+
+from match_server.actors.core import Actor, ActorSystem, Ref, Supervision
+from match_server.actors.matchmaker import JourneyRequest, MatchmakerMessage, Tick
+from match_server.actors.port import Closed, Inbound, Port, SessionMessage
+from match_server.actors.session import Session, SessionContext
+from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
+from match_server.errors import CloseCode
+from match_server.resume_tokens import TokenMint
+from match_server.store import journey
+from match_server.store.journey import Answer
+from tests.unit.virtual_time import until_quiet
+
+PLAYER, MODE, CONNECTION, NODE = "ann", "Normal_1v1", "c0ffee", "node-1"
+ENQUEUED_AT, EPOCH = "1000", "epoch-1"
+QUEUED_SEQ = 100
+
+Item = TypeVar("Item")
+Frame = dict[str, Any]
+
+
+class Unanswered:
+    """The request stays open: the test answers it, or nobody does."""
+
+
+class MatchmakerCrash:
+    """The matchmaker crashes on the batch with this request."""
+
+
+Reply: TypeAlias = Answer | Exception | Unanswered | MatchmakerCrash
+
+
+class Socket:
+    """Keeps what was sent; after a close nothing is."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.closed: list[CloseCode] = []
+
+    def send(self, frame: str | bytes) -> None:
+        if not self.closed:
+            self.frames.append(json.loads(frame))
+
+    def close(self, code: CloseCode) -> None:
+        if not self.closed:
+            self.closed.append(code)
+
+
+class Pool:
+    """What Redis says to each kind of item: what the test laid down for it, else that all went well."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self.open: list[JourneyRequest] = []
+        self._laid_down: dict[type, deque[Reply]] = defaultdict(deque)
+
+    def will_answer(self, kind: type, *replies: Reply) -> None:
+        """One reply for each request of a kind that comes; the last one stays."""
+        self._laid_down[kind].extend(replies)
+
+    def got(self, kind: type[Item]) -> list[Item]:
+        return [item for item in self.items if isinstance(item, kind)]
+
+    def take(self, request: JourneyRequest) -> None:
+        self.items.append(request.item)
+        match self._reply(request.item):
+            case Answer() as answer:
+                request.answer(answer)
+            case Unanswered():
+                self.open.append(request)
+            case MatchmakerCrash():
+                raise RuntimeError("the matchmaker met a bug")
+            case Exception() as error:
+                request.fail(error)
+
+    def _reply(self, item: Any) -> Reply:
+        laid_down = self._laid_down[type(item)]
+        if len(laid_down) > 1:
+            return laid_down.popleft()
+        return laid_down[0] if laid_down else self.usual(item)
+
+    @staticmethod
+    def usual(item: Any) -> Answer:
+        if isinstance(item, journey.Enqueue):
+            return Answer("queued", (item.resume_token, str(QUEUED_SEQ), ENQUEUED_AT, EPOCH))
+        return Answer("held" if isinstance(item, journey.Hold) else "ok")
+
+
+class FakeMatchmaker(Actor[MatchmakerMessage]):
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def receive(self, batch: Sequence[MatchmakerMessage]) -> None:
+        for message in batch:
+            if not isinstance(message, Tick):
+                self._pool.take(message)
+
+
+class FakeSubscriber(Actor[SubscriberMessage]):
+    """Confirms every subscription, unless told to wait."""
+
+    def __init__(self, channels: "Channels") -> None:
+        self._channels = channels
+
+    async def receive(self, batch: Sequence[SubscriberMessage]) -> None:
+        for message in batch:
+            if isinstance(message, Subscribe):
+                self._channels.asked.append(message.player_id)
+                self._channels.now.append(message.player_id)
+                await self._channels.confirms.wait()
+                message.answer(None)
+            elif isinstance(message, Unsubscribe):
+                self._channels.now.remove(message.player_id)
+
+
+class Channels:
+    """What the session listens to."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.now: list[str] = []
+        self.confirms = asyncio.Event()
+        self.confirms.set()
+
+
+class Table:
+    """The session, and what a test does to it. Every method returns once nothing more happens."""
+
+    def __init__(self, system: ActorSystem, *, modes: Sequence[str], subject: str | None) -> None:
+        self.system = system
+        self.socket, self.pool, self.channels = Socket(), Pool(), Channels()
+        self.delivered: list[str] = []
+        self.tokens = TokenMint()
+        self.tokens.learn("the pool's secret")
+        subscriber: Ref[SubscriberMessage] = system.spawn(
+            "subscriber", lambda: FakeSubscriber(self.channels), mailbox_limit=100, phase=2
+        )
+        self.matchmakers: dict[str, Ref[MatchmakerMessage]] = {
+            mode: system.spawn(
+                f"matchmaker/{mode}",
+                lambda: FakeMatchmaker(self.pool),
+                mailbox_limit=100,
+                phase=1,
+                supervision=Supervision(),
+            )
+            for mode in modes
+        }
+        context = SessionContext(
+            node=NODE,
+            matchmakers=self.matchmakers,
+            subscriber=subscriber,
+            tokens=self.tokens,
+            observe_delivery=self.delivered.append,
+        )
+        self.port = Port(CONNECTION, self.socket)
+        self.session: Ref[SessionMessage] = system.spawn(
+            f"session/{CONNECTION}",
+            lambda: Session(context=context, port=self.port, socket=self.socket, subject=subject),
+            mailbox_limit=16,
+            phase=0,
+        )
+        self.port.attach(self.session)
+
+    # --- the client ---
+
+    async def client(self, **message: Any) -> None:
+        self.session.tell(Inbound(json.dumps(message)))
+        await until_quiet()
+
+    async def enqueue(self, player_id: str = PLAYER, game_mode: str = MODE) -> None:
+        await self.client(type="enqueue", player_id=player_id, game_mode=game_mode)
+
+    async def resume(self, token: str, player_id: str = PLAYER) -> None:
+        await self.client(type="resume", player_id=player_id, resume_token=token)
+
+    async def be_queued(self) -> None:
+        """Enqueue, and get the `queued` of it."""
+        await self.enqueue()
+        await self.channel(queued())
+        self.socket.frames.clear()
+
+    async def be_loading(self, loading_session_id: str, seq: int = 200) -> None:
+        await self.be_queued()
+        await self.channel(start_loading(seq, loading_session_id))
+        self.socket.frames.clear()
+
+    async def close(self, *, left: bool = True, grace_seconds: float = 5) -> None:
+        self.session.tell(Closed(left, grace_seconds))
+        await until_quiet()
+
+    # --- Redis ---
+
+    async def channel(self, *frames: Frame, player_id: str = PLAYER) -> None:
+        """Frames come over a player's channel."""
+        for frame in frames:
+            self.port.deliver(player_id, json.dumps(frame).encode())
+        await until_quiet()
+
+    async def catch_up(self) -> None:
+        self.port.catch_up()
+        await until_quiet()
+
+    # --- what came of it ---
+
+    def sent(self) -> list[Frame]:
+        """What was sent since the last look."""
+        frames, self.socket.frames = self.socket.frames, []
+        return frames
+
+    def sent_types(self) -> list[str]:
+        return [frame["type"] for frame in self.sent()]
+
+    def refusals(self) -> list[str]:
+        return [frame["code"] for frame in self.sent() if frame["type"] == "error"]
+
+
+@asynccontextmanager
+async def table(*, modes: Sequence[str] = (MODE,), subject: str | None = None) -> AsyncIterator[Table]:
+    async with ActorSystem() as system:
+        try:
+            yield Table(system, modes=modes, subject=subject)
+        finally:
+            await system.stop(1)
+
+
+def queued(seq: int = QUEUED_SEQ, *, requeued: bool = False) -> Frame:
+    return {"type": "queued", "seq": seq, "game_mode": MODE, "resume_token": "token", "requeued": requeued}
+
+
+def start_loading(seq: int, loading_session_id: str) -> Frame:
+    return {"type": "start_loading", "seq": seq, "loading_session_id": loading_session_id, "players": [PLAYER, "bob"]}
+
+
+def match_cancelled(seq: int, loading_session_id: str) -> Frame:
+    return {
+        "type": "match_cancelled",
+        "seq": seq,
+        "loading_session_id": loading_session_id,
+        "reason": "player_left",
+        "requeued": True,
+    }
+
+
+def match_found(seq: int, loading_session_id: str) -> Frame:
+    return {
+        "type": "match_found",
+        "seq": seq,
+        "session_id": "s-1",
+        "server_address": "203.0.113.7:7777",
+        "loading_session_id": loading_session_id,
+    }
+
+
+def dequeued(seq: int, reason: str = "requested") -> Frame:
+    return {"type": "dequeued", "seq": seq, "reason": reason}
+
+
+def resumed(seq: int, state: str = "queued") -> Frame:
+    return {"type": "resumed", "seq": seq, "state": state, "game_mode": MODE, "resume_token": "token"}
+
+
+def resume_answer(*frames: Frame) -> Answer:
+    return Answer("ok", (MODE, ENQUEUED_AT, EPOCH, *(json.dumps(frame) for frame in frames)))

@@ -1,0 +1,334 @@
+"""Settings: where they come from, what they refuse, and that one readable line names each wrong one."""
+
+import contextlib
+import ipaddress
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from match_server.config import GameMode, describe_settings, is_loopback, load_settings, variable
+from match_server.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No MATCH_ variables, and no `.env` but the test's own."""
+    for name in list(os.environ):
+        if name.startswith("MATCH_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refusal(**options: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(**options)
+    return str(caught.value)
+
+
+# --- the contract ---
+
+
+def test_with_no_settings_at_all_it_starts_on_an_embedded_redis() -> None:
+    loaded = load_settings()
+    assert loaded.redis_url == "embedded://"
+    assert (loaded.host, loaded.port) == ("127.0.0.1", 8080)
+    assert loaded.game_modes == (GameMode("Normal_1v1", 2),)
+
+
+def test_the_defaults_are_the_contracts() -> None:
+    described = {name: default for name, default, _ in describe_settings()}
+    contract = {
+        "MATCH_HOST": "127.0.0.1",
+        "MATCH_PORT": "8080",
+        "MATCH_REDIS_URL": "embedded://",
+        "MATCH_KEY_PREFIX": "",
+        "MATCH_GAME_MODES": "Normal_1v1:2",
+        "MATCH_CONFIG": "",
+        "MATCH_MATCH_ON_ENQUEUE": "true",
+        "MATCH_SERVER_NETWORKS": "127.0.0.0/8,::1/128",
+        "MATCH_SERVER_KEY": "",
+        "MATCH_ADMIN_KEY": "",
+        "MATCH_PLAYER_KEY": "",
+        "MATCH_ALLOWED_ORIGINS": "",
+        "MATCH_TRUSTED_PROXIES": "",
+    }
+    assert {name: described[name] for name in contract} == contract
+    numbers = {
+        "MATCH_TICK_SECONDS": 0.1,
+        "MATCH_QUEUE_TIMEOUT_SECONDS": 0,
+        "MATCH_LOADING_TIMEOUT_SECONDS": 60,
+        "MATCH_RECONNECT_GRACE_SECONDS": 5,
+        "MATCH_PING_INTERVAL_SECONDS": 5,
+        "MATCH_PING_TIMEOUT_SECONDS": 5,
+        "MATCH_NODE_LEASE_SECONDS": 5,
+        "MATCH_SERVER_LEASE_SECONDS": 15,
+        "MATCH_ALLOCATION_TIMEOUT_SECONDS": 3,
+        "MATCH_ALLOCATION_ATTEMPTS": 5,
+        "MATCH_ALLOCATION_WAIT_SECONDS": 30,
+        "MATCH_MAX_CONNECTIONS": 20_000,
+        "MATCH_MAX_CONNECTIONS_PER_ADDRESS": 0,
+        "MATCH_MESSAGES_PER_SECOND": 20,
+        "MATCH_STOP_SECONDS": 10,
+    }
+    assert {name: float(described[name]) for name in numbers} == numbers
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for name, _, meaning in describe_settings():
+        assert name.startswith("MATCH_")
+        assert len(meaning) > 10, name
+
+
+# --- where they come from ---
+
+
+def test_options_come_before_the_environment_before_dotenv_before_the_toml_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = ("port", "max_connections", "allocation_attempts", "max_message_bytes")
+    toml = tmp_path / "match.toml"
+    toml.write_text("\n".join(f"{name} = 1001" for name in names))
+    (tmp_path / ".env").write_text("\n".join(f"{variable(name)}=1002" for name in names[:3]))
+    monkeypatch.setenv("MATCH_CONFIG", str(toml))
+    monkeypatch.setenv("MATCH_PORT", "1003")
+    monkeypatch.setenv("MATCH_MAX_CONNECTIONS", "1003")
+    (tmp_path / ".env").write_text("MATCH_PORT=1002\nMATCH_MAX_CONNECTIONS=1002\nMATCH_ALLOCATION_ATTEMPTS=99\n")
+    loaded = load_settings(port=1004)
+    found = [loaded.port, loaded.max_connections, loaded.allocation_attempts]
+    assert found == [1004, 1003, 99]
+    assert loaded.max_message_bytes == 1001
+
+
+def test_an_option_that_is_none_counts_as_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATCH_PORT", "9999")
+    assert load_settings(port=None).port == 9999
+
+
+def test_game_modes_may_be_a_table_of_the_toml_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    toml = tmp_path / "match.toml"
+    toml.write_text('key_prefix = "{eu}:"\n[game_modes]\nDuel = 2\n"Battle.Royale" = 100\n')
+    monkeypatch.setenv("MATCH_CONFIG", str(toml))
+    loaded = load_settings()
+    assert loaded.game_modes == (GameMode("Duel", 2), GameMode("Battle.Royale", 100))
+    assert loaded.key_prefix == "{eu}:"
+
+
+def test_the_toml_file_may_be_named_in_dotenv_like_any_other_setting(tmp_path: Path) -> None:
+    (tmp_path / "match.toml").write_text("port = 1234\n")
+    (tmp_path / ".env").write_text(f"MATCH_CONFIG={tmp_path / 'match.toml'}\n")
+    assert load_settings().port == 1234
+
+
+def test_variables_of_other_programs_are_none_of_its_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATCH_OF_THE_DAY", "yes")
+    monkeypatch.setenv("PORT", "1")
+    assert load_settings().port == 8080
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().port = 1  # type: ignore[misc]  # that is the test
+
+
+# --- values ---
+
+
+@pytest.mark.parametrize(
+    ("text", "modes"),
+    [
+        ("Duel:2", [("Duel", 2)]),
+        (" Duel:2 , Trio:3, ", [("Duel", 2), ("Trio", 3)]),
+        ("a.b-c_D9:100", [("a.b-c_D9", 100)]),
+    ],
+)
+def test_game_modes_are_read(text: str, modes: list[tuple[str, int]]) -> None:
+    assert list(load_settings(game_modes=text).game_modes) == modes
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "expected name:players"),
+        (",", "expected name:players"),
+        ("Duel", "'Duel': expected name:players"),
+        ("Duel:", "Duel: expected 2 to 100 players"),
+        (":2", "'2': expected name:players"),
+        ("Duel:1", "Duel: expected 2 to 100 players"),
+        ("Duel:101", "Duel: expected 2 to 100 players"),
+        ("Duel:-2", "Duel: expected 2 to 100 players"),
+        ("Duel:2.0", "Duel: expected 2 to 100 players"),
+        ("Duel:two", "Duel: expected 2 to 100 players"),
+        ("Duel:2,Duel:3", "Duel: named twice"),
+        ("a b:2", "'a b': expected name:players"),
+        ("a:b:2", "'a:b': expected name:players"),
+        ("a" * 65 + ":2", "expected name:players"),
+    ],
+)
+def test_wrong_game_modes_are_refused_by_name(text: str, told: str) -> None:
+    line = refusal(game_modes=text)
+    assert line.startswith("MATCH_GAME_MODES: ")
+    assert told in line
+    assert "\n" not in line
+
+
+def test_a_game_mode_is_found_by_its_name() -> None:
+    loaded = load_settings(game_modes="Duel:2,Trio:3")
+    assert loaded.game_mode("Trio") == GameMode("Trio", 3)
+    assert loaded.game_mode("trio") is None
+
+
+def test_networks_are_read_and_host_bits_are_forgiven() -> None:
+    loaded = load_settings(server_networks="10.1.2.3/8, ::1", trusted_proxies="192.0.2.7")
+    assert loaded.server_networks == (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))
+    assert loaded.trusted_proxies == (ipaddress.ip_network("192.0.2.7/32"),)
+    assert load_settings(server_networks="").server_networks == ()
+
+
+def test_origins_are_separated_by_commas() -> None:
+    loaded = load_settings(allowed_origins="https://a.example, https://b.example:8443,")
+    assert loaded.allowed_origins == ("https://a.example", "https://b.example:8443")
+
+
+@pytest.mark.parametrize("url", ["embedded://", "embedded:///var/lib/x", "redis://r:6379/1", "rediss://r", "unix:///r"])
+def test_redis_urls_that_can_be_used(url: str) -> None:
+    assert load_settings(redis_url=url).redis_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:6379",
+        "http://localhost",
+        "redis:localhost",
+        "redis+sentinel://a,b/mymaster",
+        "redis+cluster://a",
+        "redis://localhost:port",
+        "redis://localhost:99999",
+        "redis://localhost?socket_timeout=soon",
+    ],
+)
+def test_redis_urls_that_cannot_be_used_are_refused_at_the_start(url: str) -> None:
+    line = refusal(redis_url=url)
+    assert line.startswith("MATCH_REDIS_URL: ")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("host", ""),
+        ("port", "-1"),
+        ("port", "65536"),
+        ("port", "http"),
+        ("port", ""),
+        ("key_prefix", "a b"),
+        ("key_prefix", "é"),
+        ("key_prefix", "a" * 65),
+        ("tick_seconds", "0"),
+        ("tick_seconds", "-1"),
+        ("tick_seconds", "inf"),
+        ("tick_seconds", "nan"),
+        ("queue_timeout_seconds", "-1"),
+        ("loading_timeout_seconds", "0"),
+        ("reconnect_grace_seconds", "86401"),
+        ("ping_interval_seconds", "soon"),
+        ("node_lease_seconds", "0"),
+        ("stop_seconds", "0"),
+        ("allocation_attempts", "0"),
+        ("allocation_attempts", "1.5"),
+        ("server_networks", "localhost"),
+        ("server_networks", "127.0.0.0/33"),
+        ("trusted_proxies", "proxy"),
+        ("max_connections", "0"),
+        ("max_connections_per_address", "-1"),
+        ("messages_per_second", "0"),
+        ("messages_per_second", "nan"),
+        ("max_message_bytes", "10"),
+        ("match_on_enqueue", "perhaps"),
+    ],
+)
+def test_a_wrong_setting_is_one_readable_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(variable(name), value)
+    line = refusal()
+    assert line.startswith(f"{variable(name)}: ")
+    assert "\n" not in line
+    assert "pydantic" not in line
+
+
+def test_each_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATCH_PORT", "x")
+    monkeypatch.setenv("MATCH_TICK_SECONDS", "-1")
+    assert [line.partition(":")[0] for line in refusal().splitlines()] == ["MATCH_PORT", "MATCH_TICK_SECONDS"]
+
+
+# --- guards and secrets ---
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "[::]"])
+def test_beyond_loopback_it_does_not_start_without_a_server_key(host: str) -> None:
+    assert refusal(host=host).startswith("MATCH_SERVER_KEY: must be set")
+    assert load_settings(host=host, server_key="secret").host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])
+def test_on_loopback_no_key_is_needed(host: str) -> None:
+    assert is_loopback(host)
+    assert load_settings(host=host).host == host
+
+
+def test_secrets_are_neither_shown_nor_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MATCH_SERVER_KEY", "MATCH_ADMIN_KEY", "MATCH_PLAYER_KEY"):
+        monkeypatch.setenv(name, "hunter2")
+    loaded = load_settings()
+    assert "hunter2" not in repr(loaded) + str(loaded) + repr(describe_settings())
+    monkeypatch.setenv("MATCH_REDIS_URL", "http://user:hunter2@redis")
+    assert "hunter2" not in refusal()
+
+
+# --- files that cannot be used ---
+
+
+def test_a_toml_file_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MATCH_CONFIG", str(tmp_path / "nowhere.toml"))
+    assert refusal() == f"MATCH_CONFIG: {tmp_path / 'nowhere.toml'} is not a file"
+    monkeypatch.setenv("MATCH_CONFIG", str(tmp_path))
+    assert refusal() == f"MATCH_CONFIG: {tmp_path} is not a file"
+
+
+@pytest.mark.parametrize("content", [b"port = ", b"port : 1", b'name = "\xff"', b"\x00"])
+def test_a_file_that_is_not_toml_is_one_readable_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    toml = tmp_path / "match.toml"
+    toml.write_bytes(content)
+    monkeypatch.setenv("MATCH_CONFIG", str(toml))
+    line = refusal()
+    assert line.startswith("MATCH_CONFIG: ")
+    assert "\n" not in line
+
+
+def test_a_wrong_value_in_the_toml_file_is_named_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    toml = tmp_path / "match.toml"
+    toml.write_text("port = 70000\n[game_modes]\nDuel = 1\n")
+    monkeypatch.setenv("MATCH_CONFIG", str(toml))
+    names = [line.partition(":")[0] for line in refusal().splitlines()]
+    assert sorted(names) == ["MATCH_GAME_MODES", "MATCH_PORT"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    text=st.text(max_size=30), name=st.sampled_from(["game_modes", "server_networks", "trusted_proxies", "redis_url"])
+)
+def test_no_text_makes_it_raise_anything_but_a_settings_error(name: str, text: str) -> None:
+    with contextlib.suppress(SettingsError):
+        load_settings(**{name: text})
