@@ -166,7 +166,6 @@ def test_a_host_that_no_request_can_carry_is_an_outcome_not_a_crash(host: str) -
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9000/\x7f", "no url"])
-@respx.mock
 def test_an_endpoint_that_no_request_can_go_to_is_an_outcome_not_a_crash(endpoint: str) -> None:
     (provisioned,) = create([order(endpoint=endpoint)])
     assert outcome(provisioned) in {"error", "unknown"}
