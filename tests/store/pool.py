@@ -1,0 +1,475 @@
+"""One matchmaking pool in plain words, so that a test of a script reads as a story about players and servers.
+
+Every method goes through the typed store; what it left behind is read with a second client, what it published with a
+third. Nothing sleeps: `move_clock` moves the time that the scripts go by.
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+import redis
+
+from match_server.store.client import connect
+from match_server.store.journey import (
+    AllocationPolicy,
+    Answer,
+    CatchUp,
+    Confirm,
+    Confirmed,
+    Enqueue,
+    Fail,
+    Hold,
+    JourneyStore,
+    Leave,
+    Matched,
+    Order,
+    Outcome,
+    Readied,
+    Ready,
+    Reassert,
+    Resume,
+    Step,
+    StepResult,
+)
+from match_server.store.registry import Registration, RegistryStore, ServerStatus
+from match_server.store.scripts import Script, ScriptRunner, load_scripts
+from match_server.store.upkeep import QueueStatus, Swept, UpkeepStore
+
+T = TypeVar("T")
+Frame = dict[str, Any]
+
+SIZES = {"duel": 2, "trio": 3, "raid": 10, "royale": 100}
+SECOND_US = 1_000_000
+LOADING_SECONDS = 60
+LEASE_SECONDS = 5
+WAIT_SECONDS = 30
+ATTEMPTS = 3
+GRACE_SECONDS = 5
+SERVER_LEASE_SECONDS = 15
+SWEEP_SECONDS = 1
+ADDRESS = "203.0.113.7:7777"
+
+HASHES = ("active:", "clock", "left:", "loading:", "player:", "reserved:", "server:", "servers:")
+READ_EVERYTHING = """
+local read = { hash = { 'HGETALL' }, set = { 'SMEMBERS' }, string = { 'GET' } }
+read.zset = { 'ZRANGE', 0, -1, 'WITHSCORES' }
+local found = {}
+for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
+  local kind = redis.call('TYPE', key).ok
+  local command = read[kind]
+  found[#found + 1] = { key, kind, redis.call(command[1], key, unpack(command, 2)) }
+end
+return found
+"""
+
+
+@cache
+def scripts() -> dict[str, Script]:
+    """The scripts, read once for all tests."""
+    return load_scripts()
+
+
+class Pool:
+    """A pool under a prefix of its own. By default a player's connection is `<player>/1` and its node `n1`."""
+
+    def __init__(self, url: str, prefix: str, loaded: Mapping[str, Script] | None = None) -> None:
+        """`loaded` are the scripts to use; the real ones by default."""
+        self.prefix = prefix
+        self._asyncio = asyncio.Runner()
+        self._client = connect(url)
+        self.runner = ScriptRunner(self._client, prefix=prefix, scripts=loaded or scripts())
+        self.registry = RegistryStore(
+            self.runner, self._client, prefix=prefix, lease_us=SERVER_LEASE_SECONDS * SECOND_US
+        )
+        self._raw = redis.Redis.from_url(url, protocol=2, decode_responses=True)
+        self._listener = self._raw.pubsub()  # type: ignore[no-untyped-call]  # redis-py leaves it so
+        self._listener.psubscribe(f"{prefix}*:*")
+        self._listener.get_message(timeout=5)  # the confirmation: from here on nothing is missed
+        self._published: defaultdict[str, list[str]] = defaultdict(list)
+        self._last_seq: dict[str, int] = {}
+        self.do(self.runner.load())
+        self.renew()
+        self.sweep()  # the pool's first epoch begins
+
+    def close(self) -> None:
+        """Delete the pool's keys and close every connection."""
+        if keys := self.key_names():
+            self.redis("UNLINK", *(self.prefix + key for key in keys))
+        self._listener.close()
+        self._raw.close()
+        self.do(self._client.aclose())
+        self._asyncio.close()
+
+    # --- the machinery ---
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._asyncio.run(work)
+
+    def redis(self, *command: Any) -> Any:
+        """Run a command of the test's own; keys need the prefix."""
+        return self._raw.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it so
+
+    def run(self, script: str, *arguments: Any, items: Sequence[tuple[Any, ...]] = ()) -> Any:
+        """Run a script as it is, where the typed store offers less than the script can."""
+        return self.do(self.runner.one(script, *arguments, items=items))
+
+    def journey(self, node: str = "n1") -> JourneyStore:
+        policy = AllocationPolicy(
+            node=node, lease_us=LEASE_SECONDS * SECOND_US, wait_us=WAIT_SECONDS * SECOND_US, attempts=ATTEMPTS
+        )
+        return JourneyStore(self.runner, policy=policy, loading_timeout_us=LOADING_SECONDS * SECOND_US)
+
+    def upkeep(self, node: str = "n1") -> UpkeepStore:
+        return UpkeepStore(self.runner, self._client, prefix=self.prefix, node=node)
+
+    def step(self, mode: str, step: Step, *, node: str = "n1") -> StepResult:
+        return self.do(self.journey(node).step(mode, SIZES[mode], step))
+
+    def move_clock(self, seconds: float) -> None:
+        """Let time pass for this pool."""
+        self.redis("HINCRBY", f"{self.prefix}clock", "stopped_us", -round(seconds * SECOND_US))
+
+    def now_us(self) -> int:
+        """The time that the scripts go by."""
+        seconds, microseconds = self.redis("TIME")
+        return int(seconds) * SECOND_US + int(microseconds) - int(self.hash("clock").get("stopped_us", 0))
+
+    # --- players ---
+
+    def enqueue(
+        self, *players: str, mode: str = "duel", node: str = "n1", connection: str = "", operation: int = 1
+    ) -> list[str]:
+        items = [
+            Enqueue(player, connection or f"{player}/1", node, operation, f"token-of-{player}") for player in players
+        ]
+        return [code(answer) for answer in self.step(mode, Step(enqueues=items)).enqueues]
+
+    def leave(
+        self,
+        player: str,
+        *,
+        reason: Literal["requested", "disconnected"] = "requested",
+        connection: str = "",
+        operation: int = 2,
+    ) -> Answer:
+        item = Leave(player, connection or f"{player}/1", operation, reason)
+        return answered(self.step("duel", Step(leaves=[item])).leaves[0])
+
+    def hold(self, player: str, *, connection: str = "", grace: float = GRACE_SECONDS) -> str:
+        item = Hold(player, connection or f"{player}/1", round(grace * SECOND_US))
+        return code(self.step("duel", Step(holds=[item])).holds[0])
+
+    def resume(
+        self,
+        player: str,
+        *,
+        connection: str,
+        node: str = "n1",
+        operation: int = 1,
+        token: str = "",
+        mode: str = "duel",
+        made_at_us: int = 0,
+    ) -> tuple[str, list[Frame]]:
+        """The code, and the frames for the resuming connection. By default the token was made just now."""
+        made_at_us = made_at_us or self.now_us()
+        item = Resume(player, connection, node, operation, token or f"token-of-{player}", mode, made_at_us)
+        answer = answered(self.step("duel", Step(resumes=[item])).resumes[0])
+        return answer.code, [json.loads(frame) for frame in answer.fields[3:]]
+
+    def catch_up(self, player: str, *, seq: int = 0, connection: str = "") -> tuple[str, list[Frame]]:
+        """The code, and the frames that are newer than `seq`."""
+        item = CatchUp(player, connection or f"{player}/1", seq)
+        answer = answered(self.step("duel", Step(catch_ups=[item])).catch_ups[0])
+        return answer.code, [json.loads(frame) for frame in answer.fields]
+
+    def reassert(
+        self,
+        player: str,
+        *,
+        seq: int,
+        state: str = "queued",
+        session: str = "",
+        connection: str = "",
+        node: str = "n1",
+        mode: str = "duel",
+        enqueued_at: str = "1000000",
+        epoch: str = "",
+        operation: int = 3,
+    ) -> tuple[str, list[Frame]]:
+        """The code, and what the client has to be told. By default the session knows the present epoch."""
+        item = Reassert(
+            player,
+            connection or f"{player}/1",
+            node,
+            operation,
+            f"token-of-{player}",
+            mode,
+            enqueued_at,
+            seq,
+            state,
+            session,
+            epoch or self.hash("clock")["epoch"],
+        )
+        answer = answered(self.step("duel", Step(reasserts=[item])).reasserts[0])
+        assert answer.fields[0] == self.hash("clock")["epoch"]
+        return answer.code, [json.loads(frame) for frame in answer.fields[1:]]
+
+    def lose_everything(self) -> None:
+        """Redis comes back without its data, and the node has swept since."""
+        for key in self.key_names():
+            self.redis("DEL", self.prefix + key)
+        self.renew()
+        self.sweep()
+
+    def put_back(self, contents: dict[str, Any]) -> None:
+        """Redis is rolled back to what `contents()` said earlier, under a new epoch."""
+        for key in self.key_names():
+            self.redis("DEL", self.prefix + key)
+        for key, value in contents.items():
+            name = self.prefix + key
+            if isinstance(value, str):
+                self.redis("SET", name, value)
+            elif isinstance(value, list):
+                self.redis("SADD", name, *value)
+            elif key.startswith(HASHES):
+                self.redis("HSET", name, *(part for pair in value.items() for part in pair))
+            else:
+                self.redis("ZADD", name, *(part for member, score in value.items() for part in (score, member)))
+        self.redis("HSET", f"{self.prefix}clock", "epoch", "after-the-rollback")
+
+    # --- matches ---
+
+    def match(self, mode: str = "duel") -> Matched:
+        return self.step(mode, Step(match=True)).matched
+
+    def ready(self, player: str, *, session: str = "", connection: str = "", node: str = "n1") -> Readied:
+        item = Ready(player, connection or f"{player}/1", session or self.session_of(player))
+        (readied,) = self.step("duel", Step(readies=[item]), node=node).readies
+        assert isinstance(readied, Readied), readied
+        return readied
+
+    def place(self, mode: str = "duel", *, node: str = "n1") -> list[Order]:
+        return self.step(mode, Step(place=True), node=node).placed
+
+    def confirm(self, order: Order, *, session_id: str = "", address: str = ADDRESS) -> Confirmed:
+        """Without an id of its own, the server takes the one that it was given."""
+        item = Confirm(order.loading_session_id, order.attempt, session_id or order.loading_session_id, address)
+        (confirmed,) = self.do(self.journey().confirm([item]))
+        assert isinstance(confirmed, Confirmed), confirmed
+        return confirmed
+
+    def fail(self, order: Order, outcome: Outcome, *, node: str = "n1") -> tuple[str, Order | None]:
+        item = Fail(order.loading_session_id, order.attempt, outcome)
+        (failed,) = self.do(self.journey(node).fail([item]))
+        assert isinstance(failed, tuple), failed
+        return failed
+
+    def adopt(self, *, node: str = "n2", limit: int = 100) -> list[Order]:
+        return self.do(self.journey(node).adopt(limit))
+
+    # --- stories so far ---
+
+    def loading(self, *players: str, mode: str = "duel", node: str = "n1") -> str:
+        """These players have been matched with each other. Returns the loading session's id."""
+        self.enqueue(*players, mode=mode, node=node)
+        assert self.match(mode).formed == 1, "is there a server with a free slot?"
+        (session,) = {self.session_of(player) for player in players}
+        return session
+
+    def waiting_for_a_slot(self, *players: str, mode: str = "duel") -> str:
+        """These players have all loaded, and no server had a slot by then. Returns the loading session's id."""
+        session = self.loading(*players, mode=mode)
+        for player in players:
+            assert self.ready(player).order is None
+        return session
+
+    def allocating(self, *players: str, mode: str = "duel") -> Order:
+        """These players have all loaded and a slot is reserved for them. Returns the order."""
+        self.loading(*players, mode=mode)
+        order = None
+        for player in players:
+            order = self.ready(player).order
+        assert order is not None
+        return order
+
+    def found(self, *players: str, mode: str = "duel", session_id: str = "") -> Order:
+        """These players have their match. Returns its order."""
+        order = self.allocating(*players, mode=mode)
+        assert self.confirm(order, session_id=session_id).code == "matched"
+        return order
+
+    # --- dedicated servers ---
+
+    def register(
+        self,
+        server: str,
+        *,
+        capacity: int = 1,
+        incarnation: str = "first",
+        game_modes: tuple[str, ...] = (),
+        max_session_seconds: float | None = None,
+        active_sessions: tuple[str, ...] = (),
+        batch: bool = False,
+    ) -> str:
+        registration = Registration(
+            server_id=server,
+            incarnation=incarnation,
+            control_url=f"http://{server}.example:9000",
+            endpoint="http://127.0.0.1:9000",
+            host=f"{server}.example:9000",
+            address=ADDRESS,
+            capacity=capacity,
+            batch=batch,
+            max_session_seconds=max_session_seconds,
+            game_modes=game_modes,
+            region="eu",
+            active_sessions=active_sessions,
+        )
+        return self.do(self.registry.register(registration))
+
+    def heartbeat(
+        self, server: str, sessions: Sequence[str] | None = None, *, draining: bool = False
+    ) -> list[str] | None:
+        """Returns what the server is to end."""
+        return self.do(self.registry.heartbeat(server, draining=draining, active_sessions=sessions))
+
+    def servers(self) -> dict[str, ServerStatus]:
+        return {status.server_id: status for status in self.do(self.registry.servers())}
+
+    def free(self, server: str) -> int:
+        return self.servers()[server].free
+
+    # --- upkeep ---
+
+    def renew(self, node: str = "n1", *, allocations: Sequence[tuple[str, str]] = ()) -> bool:
+        lease_us = LEASE_SECONDS * SECOND_US
+        return self.do(self.upkeep(node).renew(lease_us=lease_us, game_modes=SIZES, allocations=allocations))
+
+    def sweep(self, *, node: str = "n1", queue_timeout: float = 0) -> Swept:
+        sweep = self.upkeep(node).sweep(
+            period_us=SWEEP_SECONDS * SECOND_US,
+            grace_us=GRACE_SECONDS * SECOND_US,
+            queue_timeout_us=round(queue_timeout * SECOND_US),
+        )
+        return self.do(sweep)
+
+    def queue(self, mode: str = "duel") -> QueueStatus:
+        (status,) = self.do(self.upkeep().queues([mode]))
+        return status
+
+    # --- what is there ---
+
+    def record(self, player: str) -> dict[str, str]:
+        return self.hash(f"player:{player}")
+
+    def session_of(self, player: str) -> str:
+        return self.record(player).get("loading_session_id", "")
+
+    def hash(self, key: str) -> dict[str, str]:
+        return dict(self.redis("HGETALL", self.prefix + key))
+
+    def members(self, key: str) -> list[str]:
+        """The members of a set, sorted, or of a sorted set, in its order."""
+        if self.redis("TYPE", self.prefix + key) == "zset":
+            return list(self.redis("ZRANGE", self.prefix + key, 0, -1))
+        return sorted(self.redis("SMEMBERS", self.prefix + key))
+
+    def score(self, key: str, member: str) -> int | None:
+        score = self.redis("ZSCORE", self.prefix + key, member)
+        return None if score is None else round(float(score))
+
+    def ttl(self, key: str) -> int:
+        return int(self.redis("TTL", self.prefix + key))
+
+    def key_names(self) -> set[str]:
+        """Every key of this pool, without the prefix."""
+        cursor, names = "0", set[str]()
+        while True:
+            cursor, found = self.redis("SCAN", cursor, "MATCH", f"{self.prefix}*", "COUNT", 1000)
+            names.update(key.removeprefix(self.prefix) for key in found)
+            if int(cursor) == 0:
+                return names
+
+    def contents(self) -> dict[str, Any]:
+        """Every key with what it holds but for its time to live, in one atomic look."""
+        found: dict[str, Any] = {}
+        for name, kind, value in self.redis("EVAL", READ_EVERYTHING, 0, self.prefix):
+            key = name.removeprefix(self.prefix)
+            if kind in {"hash", "zset"}:
+                found[key] = dict(zip(value[::2], value[1::2], strict=True))
+            else:
+                found[key] = sorted(value) if kind == "set" else value
+        return found
+
+    @contextmanager
+    def nothing_changes(self) -> Iterator[None]:
+        """Within this, no key changes and no player is told anything."""
+        self._listen()
+        before, heard = self.contents(), {channel: list(texts) for channel, texts in self._published.items()}
+        yield
+        self._listen()
+        assert self.contents() == before
+        assert {channel: texts for channel, texts in self._published.items() if texts} == {
+            channel: texts for channel, texts in heard.items() if texts
+        }
+
+    # --- what was said ---
+
+    def texts(self, player: str) -> list[str]:
+        """The frames published for this player since the last call, as they were sent."""
+        self._listen()
+        texts = self._published.pop(f"notifications:{player}", [])
+        for text in texts:
+            seq = json.loads(text)["seq"]
+            assert self._last_seq.get(player, 0) < seq < 2**53, "seq only grows"
+            self._last_seq[player] = seq
+        return texts
+
+    def frames(self, player: str) -> list[Frame]:
+        """The frames published for this player since the last call."""
+        return [json.loads(text) for text in self.texts(player)]
+
+    def everything_said(self) -> list[str]:
+        """Every frame published for any player since the last call."""
+        self._listen()
+        players = [channel.partition(":")[2] for channel in self._published if channel.startswith("notifications:")]
+        return [text for player in players for text in self.texts(player)]
+
+    def said_to_node(self, node: str) -> list[str]:
+        self._listen()
+        return self._published.pop(f"node:{node}", [])
+
+    def _listen(self) -> None:
+        """Take what was published up to now: a marker of our own is the last message."""
+        self.redis("PUBLISH", f"{self.prefix}test:marker", "")
+        while True:
+            message = self._listener.get_message(timeout=5)
+            assert message is not None, "the marker never came"
+            if message["type"] != "pmessage":
+                continue
+            channel = message["channel"].removeprefix(self.prefix)
+            if channel == "test:marker":
+                return
+            self._published[channel].append(message["data"])
+
+
+def without_seq(frames: Sequence[Frame]) -> list[Frame]:
+    return [{field: value for field, value in frame.items() if field != "seq"} for frame in frames]
+
+
+def kinds(frames: Sequence[Frame]) -> list[str]:
+    return [frame["type"] for frame in frames]
+
+
+def answered(answer: object) -> Answer:
+    assert isinstance(answer, Answer), answer
+    return answer
+
+
+def code(answer: object) -> str:
+    return answered(answer).code

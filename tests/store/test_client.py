@@ -1,0 +1,95 @@
+import asyncio
+
+import pytest
+from redis import exceptions
+
+from match_server.store.client import check_url, connect, dedicated_connection, redact
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:secret@localhost:6379/0", "redis://:***@localhost:6379/0"),
+        (
+            "rediss://user:secret@redis.example/1?ssl_cert_reqs=none",
+            "rediss://user:***@redis.example/1?ssl_cert_reqs=none",
+        ),
+        ("redis://user@localhost", "redis://user@localhost"),
+        ("redis://user:p%40ss@localhost", "redis://user:***@localhost"),
+        ("redis://user:p@ss@localhost", "redis://user:***@localhost"),
+        ("redis://localhost?password=secret", "redis://localhost?password=***"),
+        ("unix:///tmp/redis.sock?db=1&password=se&cret=x", "unix:///tmp/redis.sock?db=1&password=***&cret=x"),
+        ("unix:///tmp/redis.sock", "unix:///tmp/redis.sock"),
+        ("embedded://", "embedded://"),
+    ],
+)
+def test_a_url_is_logged_without_its_password(url: str, shown: str) -> None:
+    assert redact(url) == shown
+
+
+@pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///run/redis.sock"])
+def test_a_url_of_a_redis_is_accepted(url: str) -> None:
+    check_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("http://localhost", "not http$"),
+        ("localhost:6379", "not localhost$"),
+        ("", "not no scheme$"),
+        ("//localhost", "not no scheme$"),
+    ],
+)
+def test_any_other_url_is_refused_in_plain_words(url: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=r"expected embedded://, .*redis://.*" + complaint):
+        check_url(url)
+    with pytest.raises(ValueError, match="expected"):
+        connect(url)
+
+
+def test_a_closed_client_leaves_no_connection_open(redis_url: str) -> None:
+    async def scenario() -> None:
+        watcher, client = connect(redis_url), connect(redis_url)
+        await client.client_setname("left-open?")
+        await client.aclose()
+        names = {entry["name"] for entry in await watcher.client_list()}
+        assert "left-open?" not in names
+        await watcher.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_command_is_never_sent_again_by_the_client_itself(redis_url: str) -> None:
+    async def scenario() -> None:
+        client = connect(redis_url)
+        retry = client.get_retry()
+        assert retry is not None
+        assert retry.get_retries() == 0
+        await client.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_redis_that_is_not_there_is_a_connection_error() -> None:
+    async def scenario() -> None:
+        client = connect("unix:///nowhere/redis.sock")
+        with pytest.raises(exceptions.ConnectionError):
+            await client.ping()
+        await client.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_the_subscribers_connection_is_outside_the_pool(redis_url: str) -> None:
+    async def scenario() -> None:
+        client = connect(redis_url)
+        connection = dedicated_connection(client)
+        await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
+        await client.aclose()
+        await connection.send_command("PING")
+        assert await connection.read_response() == b"PONG"
+        await connection.disconnect()
+
+    asyncio.run(scenario())

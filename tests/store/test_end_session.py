@@ -1,0 +1,56 @@
+from tests.store.pool import Pool
+
+
+def test_an_end_frees_the_slot(pool: Pool) -> None:
+    pool.register("s1", capacity=2, max_session_seconds=100)
+    pool.found("ann", "bob", session_id="theirs")
+    assert pool.free("s1") == 1
+
+    assert pool.run("end_session", "s1", "theirs") == [b"ended"]
+
+    assert pool.free("s1") == 2
+    assert not {"active:s1", "session_deadlines", "ended:s1"} & pool.key_names()
+
+
+def test_the_repeat_frees_nothing_more(pool: Pool) -> None:
+    pool.register("s1", capacity=2)
+    pool.found("ann", "bob", session_id="theirs")
+    pool.found("cid", "dan", session_id="other")
+
+    assert pool.do(pool.registry.end_session("s1", "theirs")) is True
+    assert pool.do(pool.registry.end_session("s1", "theirs")) is True
+
+    assert pool.hash("active:s1") == {"other": "0"}
+    assert pool.free("s1") == 1
+
+
+def test_an_end_before_the_confirmation_is_noted_for_a_minute(pool: Pool) -> None:
+    pool.register("s1")
+
+    assert pool.run("end_session", "s1", "early") == [b"noted"]
+
+    assert pool.members("ended:s1") == ["early"]
+    assert 0 < pool.ttl("ended:s1") <= 120
+    pool.move_clock(61)
+    assert pool.run("end_session", "s1", "another") == [b"noted"]
+    assert pool.members("ended:s1") == ["another"]
+
+
+def test_an_unknown_server_has_no_sessions_to_end(pool: Pool) -> None:
+    with pool.nothing_changes():
+        assert pool.run("end_session", "nobody", "x") == [b"unknown"]
+        assert pool.do(pool.registry.end_session("nobody", "x")) is False
+
+
+def test_a_freed_slot_takes_the_match_that_waits_for_one(pool: Pool) -> None:
+    pool.register("s1", capacity=2)
+    pool.found("ann", "bob", session_id="theirs")
+    session = pool.loading("cid", "dan")
+    pool.register("s1", capacity=1)
+    pool.ready("cid")
+    pool.ready("dan")
+    assert pool.place() == []
+
+    pool.run("end_session", "s1", "theirs")
+
+    assert [order.loading_session_id for order in pool.place()] == [session]

@@ -1,0 +1,288 @@
+import pytest
+
+from match_server.store.journey import Fail, Order, Outcome
+from tests.store.pool import ATTEMPTS, SECOND_US, Pool, without_seq
+
+
+def test_the_next_attempt_goes_to_another_server(pool: Pool) -> None:
+    pool.register("s1")
+    pool.register("s2")
+    first = pool.allocating("ann", "bob")
+    pool.everything_said()
+
+    code, second = pool.fail(first, "error")
+
+    assert code == "placed"
+    assert second is not None
+    assert (second.attempt, second.loading_session_id, second.players) == (2, first.loading_session_id, first.players)
+    assert {first.server_id, second.server_id} == {"s1", "s2"}
+    assert list(pool.hash(f"reserved:{second.server_id}")) == [first.loading_session_id]
+    assert pool.hash(f"reserved:{first.server_id}") == {}
+    assert pool.everything_said() == [], "players are not told of attempts"
+
+
+def test_the_repeat_gives_the_same_order_and_changes_nothing(pool: Pool) -> None:
+    pool.register("s1")
+    pool.register("s2", capacity=5)
+    first = pool.allocating("ann", "bob")
+    answer = pool.fail(first, "error")
+
+    with pool.nothing_changes():
+        assert pool.fail(first, "error") == answer
+
+
+def test_without_another_slot_the_match_waits_and_the_repeat_says_so_too(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+
+    assert pool.fail(order, "error") == ("waiting", None)
+
+    assert pool.members("sessions:unplaced:duel") == [order.loading_session_id]
+    with pool.nothing_changes():
+        assert pool.fail(order, "error") == ("waiting", None)
+
+
+def test_when_the_attempts_are_used_up_the_players_go_back_in_front(pool: Pool) -> None:
+    for number in range(ATTEMPTS):
+        pool.register(f"s{number}")
+    order: Order | None = pool.allocating("ann", "bob")
+    enqueued_at = int(pool.record("ann")["enqueued_at"])
+    pool.everything_said()
+
+    for attempt in range(1, ATTEMPTS):
+        assert order is not None
+        assert order.attempt == attempt
+        code, order = pool.fail(order, "error")
+        assert code == "placed"
+    assert order is not None
+    assert pool.fail(order, "error") == ("cancelled", None)
+
+    session = order.loading_session_id
+    for player in order.players:
+        assert without_seq(pool.frames(player)) == [
+            {
+                "type": "match_cancelled",
+                "loading_session_id": session,
+                "reason": "allocation_failed",
+                "requeued": True,
+            },
+            {"type": "queued", "game_mode": "duel", "resume_token": f"token-of-{player}", "requeued": True},
+        ]
+    assert pool.members("queue:duel:front") == sorted(order.players)
+    assert pool.score("queue:duel:front", "ann") == enqueued_at
+    assert not {key for key in pool.key_names() if key.startswith(("loading:", "sessions:", "reserved:"))}
+    with pool.nothing_changes():
+        assert pool.fail(order, "error") == ("stale", None), "given up: there is nothing to answer for"
+
+
+def test_the_attempt_of_another_is_stale(pool: Pool) -> None:
+    pool.register("s1")
+    pool.register("s2")
+    first = pool.allocating("ann", "bob")
+    _, second = pool.fail(first, "error")
+    assert second is not None
+
+    with pool.nothing_changes():
+        assert pool.fail(first, "unknown", node="n2") == ("stale", None)
+    pool.confirm(second)
+    with pool.nothing_changes():
+        assert pool.fail(second, "error") == ("stale", None)
+
+
+def test_a_loading_session_has_no_attempt_to_fail(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    order = Order(session, 0, "duel", "", "", "", batch=False, players=())
+
+    with pool.nothing_changes():
+        assert pool.fail(order, "error") == ("stale", None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "slot", "quarantined"),
+    [("full", {}, False), ("error", {}, True), ("unknown", {"the session": "unknown 0"}, True)],
+)
+def test_each_outcome_settles_the_slot(pool: Pool, outcome: Outcome, slot: dict[str, str], quarantined: bool) -> None:
+    pool.register("s1", capacity=5)
+    order = pool.allocating("ann", "bob")
+
+    assert pool.fail(order, outcome) == ("waiting", None)
+
+    reserved = pool.hash("reserved:s1")
+    assert {key.replace(order.loading_session_id, "the session"): value for key, value in reserved.items()} == slot
+    server = pool.servers()["s1"].record
+    assert ("quarantined_until" in server) == quarantined
+    assert ("full" in server) != quarantined
+    assert pool.free("s1") == 0
+
+
+def test_full_counts_no_free_slots_until_the_next_heartbeat(pool: Pool) -> None:
+    pool.register("s1", capacity=5)
+    pool.fail(pool.allocating("ann", "bob"), "full")
+    pool.move_clock(1)
+    assert pool.free("s1") == 0
+    assert pool.place() == []
+
+    pool.heartbeat("s1")
+
+    assert pool.free("s1") == 5
+    assert len(pool.place()) == 1
+
+
+def test_an_end_says_that_a_full_server_has_room_again(pool: Pool) -> None:
+    pool.register("s1", capacity=5)
+    pool.fail(pool.allocating("ann", "bob"), "full")
+
+    pool.do(pool.registry.end_session("s1", "some-other"))
+
+    assert pool.free("s1") == 5
+
+
+def test_a_quarantine_is_twice_as_long_after_each_failure_in_a_row(pool: Pool) -> None:
+    pool.register("s1")
+    pool.loading("ann", "bob")
+    lengths = []
+    pool.ready("ann")
+    order = pool.ready("bob").order
+    for _ in range(2):
+        assert order is not None
+        taken = int(pool.hash("reserved:s1")[order.loading_session_id])
+        assert pool.fail(order, "error") == ("waiting", None)
+        lengths.append((int(pool.servers()["s1"].record["quarantined_until"]) - taken) / SECOND_US)
+        pool.move_clock(lengths[-1])
+        pool.sweep()
+        (order,) = pool.place()
+
+    assert 0.5 <= lengths[0] < 0.9
+    assert 1 <= lengths[1] < 1.4
+
+
+def test_a_quarantine_never_exceeds_half_a_minute(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    pool.redis("HSET", f"{pool.prefix}server:s1", "failures", 500)
+    taken = int(pool.hash("reserved:s1")[order.loading_session_id])
+
+    pool.fail(order, "error")
+
+    assert 30 <= (int(pool.servers()["s1"].record["quarantined_until"]) - taken) / SECOND_US < 31
+
+
+def test_a_single_match_probes_a_server_after_its_quarantine(pool: Pool) -> None:
+    pool.register("s1", capacity=10)
+    orders = [pool.allocating("ann", "bob"), pool.allocating("cid", "dan"), pool.allocating("eve", "fay")]
+    for order in orders:
+        assert pool.fail(order, "error")[0] == "waiting"
+    assert pool.place() == []
+
+    pool.move_clock(3)
+    pool.sweep()
+
+    assert pool.free("s1") == 1
+    (probe,) = pool.place()
+    assert pool.servers()["s1"].record["probe"] == probe.loading_session_id
+    assert pool.free("s1") == 0
+    pool.confirm(probe)
+    assert pool.free("s1") == 9
+    assert len(pool.place()) == 2
+
+
+@pytest.mark.parametrize("outcome", ["error", "unknown", "full"])
+def test_a_probe_that_fails_does_not_shut_a_server_out_for_good(pool: Pool, outcome: Outcome) -> None:
+    pool.register("s1", capacity=3)
+    order = pool.allocating("ann", "bob")
+    pool.fail(order, "error")
+    pool.move_clock(1)
+    pool.sweep()
+    (probe,) = pool.place()
+
+    assert pool.fail(probe, outcome)[0] == "waiting"
+    assert pool.free("s1") == 0
+
+    pool.move_clock(3)
+    pool.sweep()
+    pool.heartbeat("s1")
+    assert pool.free("s1") == 1
+
+
+def test_no_match_forms_for_a_server_in_quarantine(pool: Pool) -> None:
+    pool.register("s1", capacity=3)
+    pool.fail(pool.allocating("ann", "bob"), "error")
+    pool.enqueue("cid", "dan")
+
+    assert pool.match().formed == 0
+
+
+def test_lost_settles_nothing_for_the_slot_is_void_already(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    pool.register("s1", incarnation="second", capacity=1)
+
+    code, second = pool.fail(order, "lost")
+
+    assert code == "placed"
+    assert second is not None
+    assert (second.server_id, second.attempt) == ("s1", 2)
+    assert "quarantined_until" not in pool.servers()["s1"].record
+
+
+@pytest.mark.parametrize("outcome", ["error", "unknown", "full"])
+def test_a_new_incarnation_does_not_answer_for_the_old_one(pool: Pool, outcome: Outcome) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    pool.register("s1", incarnation="second")
+
+    code, second = pool.fail(order, outcome)
+
+    assert code == "placed"
+    assert second is not None
+    assert not {"quarantined_until", "full"} & pool.servers()["s1"].record.keys()
+    assert list(pool.hash("reserved:s1")) == [order.loading_session_id]
+
+
+def test_a_server_that_is_gone_leaves_nothing_behind(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    pool.do(pool.registry.remove("s1"))
+
+    assert pool.fail(order, "unknown") == ("waiting", None)
+
+    assert not {key for key in pool.key_names() if key.endswith("s1")}
+    assert "quarantine" not in pool.key_names()
+
+
+def test_a_failed_match_requeues_held_players_out_of_reach(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    pool.hold("ann", grace=100)
+    pool.fail(order, "error")
+    pool.move_clock(31)
+    pool.renew()
+    pool.sweep()
+
+    assert pool.record("ann")["state"] == "queued"
+    assert pool.members("queue:duel:front") == ["bob"]
+    assert pool.queue().held == 1
+
+
+def test_the_same_failure_twice_in_one_batch_takes_one_slot(pool: Pool) -> None:
+    for server in ("s1", "s2", "s3"):
+        pool.register(server)
+    order = pool.allocating("ann", "bob")
+    failure = Fail(order.loading_session_id, order.attempt, "error")
+
+    first, second = pool.do(pool.journey().fail([failure, failure]))
+
+    assert first == second
+    assert sum(server.reserved for server in pool.servers().values()) == 1
+
+
+def test_matches_that_fail_together_are_placed_on_what_all_their_servers_have_left(pool: Pool) -> None:
+    pool.register("s1", capacity=2)
+    orders = [pool.allocating("ann", "bob"), pool.allocating("cid", "dan")]
+    pool.register("s2", capacity=1)
+
+    answers = pool.do(pool.journey().fail([Fail(order.loading_session_id, 1, "error") for order in orders]))
+
+    assert sorted(answer[0] for answer in answers if isinstance(answer, tuple)) == ["placed", "waiting"]
+    assert pool.free("s1") == pool.free("s2") == 0

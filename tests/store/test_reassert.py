@@ -1,0 +1,187 @@
+from tests.store.pool import Pool, kinds, without_seq
+
+
+def test_a_queued_player_that_redis_lost_is_back_in_front_with_its_time(pool: Pool) -> None:
+    pool.enqueue("ann")
+    before = pool.record("ann")
+    (queued,) = pool.frames("ann")
+    pool.lose_everything()
+
+    assert pool.reassert("ann", seq=queued["seq"], enqueued_at=before["enqueued_at"], epoch="before") == ("ok", [])
+
+    record = pool.record("ann")
+    assert record == before | {"since": record["since"], "operation": "3"}
+    assert pool.members("queue:duel:front") == ["ann"]
+    assert pool.score("waiting:duel", "ann") == int(before["enqueued_at"])
+    assert pool.members("node_players:n1") == ["ann"]
+    assert pool.frames("ann") == [], "the client was told all this already"
+
+
+def test_a_loading_player_whose_session_is_lost_is_told_so_and_waits_in_front(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    delivered = pool.frames("ann")[-1]["seq"]
+    pool.lose_everything()
+
+    code, frames = pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before")
+
+    assert code == "ok"
+    assert without_seq(frames) == [
+        {"type": "match_cancelled", "loading_session_id": session, "reason": "state_lost", "requeued": True},
+        {"type": "queued", "game_mode": "duel", "resume_token": "token-of-ann", "requeued": True},
+    ]
+    assert delivered < frames[0]["seq"] < frames[1]["seq"] == int(pool.record("ann")["seq"])
+    assert pool.members("queue:duel:front") == ["ann"]
+
+
+def test_the_repeat_says_the_same_again_and_changes_nothing(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    delivered = pool.frames("ann")[-1]["seq"]
+    pool.lose_everything()
+    first = pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before")
+
+    with pool.nothing_changes():
+        assert pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before") == first
+    assert pool.catch_up("ann", seq=delivered) == first
+
+
+def test_all_players_of_a_lost_match_find_each_other_again(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    delivered = {player: pool.frames(player)[-1]["seq"] for player in ("ann", "bob")}
+    pool.lose_everything()
+    pool.register("s1")
+    for player, seq in delivered.items():
+        pool.reassert(player, seq=seq, state="loading", session=session, epoch="before")
+
+    assert pool.match().formed == 1
+
+    assert pool.session_of("ann") == pool.session_of("bob") != session
+
+
+def test_another_connection_owns_the_player_by_now(pool: Pool) -> None:
+    pool.enqueue("ann", connection="ann/2")
+
+    with pool.nothing_changes():
+        assert pool.reassert("ann", seq=1, connection="ann/1", epoch="before") == ("taken_over", [])
+
+
+def test_another_journey_is_nobodys_to_take_back(pool: Pool) -> None:
+    pool.enqueue("ann", connection="ann/2")
+    pool.redis("HSET", f"{pool.prefix}player:ann", "resume_token", "of the next journey")
+    pool.hold("ann", connection="ann/2")
+
+    with pool.nothing_changes():
+        assert pool.reassert("ann", seq=1, connection="ann/1") == ("taken_over", [])
+
+
+def test_a_player_who_left_is_gone_where_redis_has_lost_nothing(pool: Pool) -> None:
+    with pool.nothing_changes():
+        assert pool.reassert("ann", seq=1) == ("gone", [])
+
+
+def test_a_player_who_left_meanwhile_is_told_why(pool: Pool) -> None:
+    pool.enqueue("ann")
+    pool.leave("ann")
+    queued, dequeued = pool.frames("ann")
+
+    with pool.nothing_changes():
+        assert pool.reassert("ann", seq=queued["seq"], epoch="before") == ("ok", [dequeued])
+
+
+def test_a_node_that_was_thought_dead_takes_its_player_back(pool: Pool) -> None:
+    pool.enqueue("ann")
+    (queued,) = pool.frames("ann")
+    pool.move_clock(6)
+    pool.sweep(node="n2")
+    assert pool.members("held") == ["ann"]
+
+    assert pool.reassert("ann", seq=queued["seq"]) == ("ok", [])
+
+    assert pool.record("ann")["connection"] == "ann/1"
+    assert pool.members("held") == []
+    assert pool.members("queue:duel:front") == ["ann"]
+    assert pool.members("node_players:n1") == ["ann"]
+
+
+def test_what_happened_to_a_held_player_is_told_when_it_is_taken_back(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    delivered = pool.frames("ann")[-1]["seq"]
+    pool.hold("ann")
+    pool.leave("bob")
+    cancelled, queued = pool.frames("ann")
+
+    answer = pool.reassert("ann", seq=delivered, state="loading", session=session)
+
+    assert answer == ("ok", [cancelled, queued])
+    assert pool.members("queue:duel:front") == ["ann"]
+
+
+def test_a_record_that_says_what_the_client_was_told_only_learns_the_number(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    ahead = int(pool.record("ann")["seq"]) + 5
+    before = pool.record("ann")
+
+    answer = pool.reassert("ann", seq=ahead, state="loading", session=order.loading_session_id)
+
+    assert answer == ("ok", [])
+    assert pool.record("ann") == before | {"seq": str(ahead)}
+    assert pool.confirm(order).code == "matched"
+    assert pool.frames("ann")[-1]["seq"] > ahead
+
+
+def test_rolled_back_to_before_the_match(pool: Pool) -> None:
+    pool.register("s1")
+    pool.enqueue("ann", "bob")
+    earlier = pool.contents()
+    pool.match()
+    session = pool.session_of("ann")
+    delivered = pool.frames("ann")[-1]["seq"]
+    pool.put_back(earlier)
+
+    code, frames = pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before")
+
+    assert code == "ok"
+    assert [frame["type"] for frame in frames] == ["match_cancelled", "queued"]
+    assert pool.members("queue:duel") == ["bob"]
+    assert pool.members("queue:duel:front") == ["ann"]
+    assert pool.record("ann")["state"] == "queued"
+
+
+def test_rolled_back_to_a_match_that_was_cancelled_since(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    earlier = pool.contents()
+    pool.leave("bob")
+    enqueued_at = pool.record("ann")["enqueued_at"]
+    delivered = pool.frames("ann")[-1]["seq"]
+    pool.put_back(earlier)
+    pool.everything_said()
+
+    answer = pool.reassert("ann", seq=delivered, enqueued_at=enqueued_at, epoch="before")
+
+    assert answer == ("ok", [])
+    assert f"loading:{session}" not in pool.key_names()
+    assert pool.record("ann")["state"] == pool.record("bob")["state"] == "queued"
+    assert pool.members("queue:duel:front") == ["ann", "bob"]
+    assert pool.record("ann")["enqueued_at"] == enqueued_at
+    assert pool.members("waiting:duel") == ["ann", "bob"]
+
+
+def test_a_matched_player_that_was_thought_gone_is_told_of_its_match(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    delivered = pool.frames("ann")[-1]["seq"]
+    for player in ("ann", "bob"):
+        order = pool.ready(player).order
+    assert order is not None
+    pool.hold("ann")
+    pool.confirm(order)
+    (found,) = pool.frames("ann")
+
+    assert pool.reassert("ann", seq=delivered, state="loading", session=session) == ("ok", [found])
+    assert "ann" not in pool.members("node_players:n1")
+    assert kinds([found]) == ["match_found"]
