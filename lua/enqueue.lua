@@ -3,7 +3,8 @@
 --
 -- KEYS    clock
 -- ARGV    game_mode; per player: player_id connection node operation resume_token
--- RETURN  per player: code resume_token queued_seq enqueued_at epoch (the latter four when this connection owns it)
+-- RETURN  per player: code resume_token queued_seq enqueued_at epoch frame
+--         all but the code only when this connection owns the player; the frame is the `queued` that was published
 -- CODES   queued (also when this very operation is repeated), already_in_queue, queue_paused,
 --         stale (the connection has left since it asked: a command overtaken by its own repeat)
 -- TOUCHES clock player:* left:* paused queue:* waiting:* node_players:*
@@ -18,7 +19,9 @@ local joined, waiting, on_node = {}, {}, {}
 
 local function owned(code, player, record)
   local queued_seq = call('HGET', POOL .. 'player:' .. player, 'queued_seq')
-  return { code, record.resume_token, queued_seq, record.enqueued_at, epoch }
+  local requeued = call('HGET', POOL .. 'player:' .. player, 'requeued') == 'true'
+  local frame = queued_frame(queued_seq, record.game_mode, record.resume_token, requeued)
+  return { code, record.resume_token, queued_seq, record.enqueued_at, epoch, frame }
 end
 
 local function decide(player, connection, node, operation, resume_token)
@@ -61,8 +64,9 @@ local function decide(player, connection, node, operation, resume_token)
   waiting[#waiting + 1] = player
   on_node[node] = on_node[node] or {}
   table.insert(on_node[node], player)
-  publish(player, queued_frame(seq, game_mode, resume_token, false))
-  return { 'queued', resume_token, int(seq), int(now_us), epoch }
+  local frame = queued_frame(seq, game_mode, resume_token, false)
+  publish(player, frame)
+  return { 'queued', resume_token, int(seq), int(now_us), epoch, frame }
 end
 
 local reply = each_item(2, 5, decide)

@@ -217,6 +217,7 @@ class Node:
                 tokens=self._tokens,
                 allocator=allocate,
                 subscriber=subscriber,
+                listening=self._subscriptions.listeners,
                 game_modes=names,
                 node_lease_seconds=settings.node_lease_seconds,
                 grace_seconds=settings.reconnect_grace_seconds,

@@ -3,7 +3,7 @@
 Any node's janitor does the work of all: deadlines live in Redis, by Redis' clock, and each is ended by one script.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TypeAlias
 
 import structlog
@@ -31,7 +31,11 @@ class _Renew:
     __slots__ = ()
 
 
-JanitorMessage: TypeAlias = _Sweep | _Renew
+class _Reconcile:
+    __slots__ = ()
+
+
+JanitorMessage: TypeAlias = _Sweep | _Renew | _Reconcile
 
 
 class Janitor(Actor[JanitorMessage]):
@@ -45,18 +49,20 @@ class Janitor(Actor[JanitorMessage]):
         tokens: TokenMint,
         allocator: Ref[AllocatorMessage],
         subscriber: Ref[SubscriberMessage],
+        listening: Container[str],
         game_modes: Sequence[str],
         node_lease_seconds: float,
         grace_seconds: float,
         queue_timeout_seconds: float,
         observe: Callable[[Swept], None],
     ) -> None:
-        """`observe` is told of each sweep that acted."""
+        """`listening` holds the players whom a session of this node attends to; `observe` is told of each sweep."""
         self._upkeep = upkeep
         self._store = store
         self._tokens = tokens
         self._allocator = allocator
         self._subscriber = subscriber
+        self._listening = listening
         self._game_modes = game_modes
         self._node_lease_seconds = node_lease_seconds
         self._grace_us = int(grace_seconds * 1_000_000)
@@ -64,12 +70,14 @@ class Janitor(Actor[JanitorMessage]):
         self._observe = observe
         self._known = False  # this node has had a lease
         self._epoch: str | None = None
+        self._unattended: set[str] = set()  # at the last look
 
     async def started(self) -> None:
         """Take a lease at once, then keep it."""
         self.ref.tell(_Renew())
         self.every(SWEEP_SECONDS, _Sweep)
         self.every(self._node_lease_seconds / 3, _Renew)
+        self.every(self._node_lease_seconds, _Reconcile)
 
     async def receive(self, batch: Sequence[JanitorMessage]) -> None:
         """Do what is due; once, however often it was asked for."""
@@ -78,6 +86,8 @@ class Janitor(Actor[JanitorMessage]):
                 await self._renew()
             if any(isinstance(message, _Sweep) for message in batch):
                 await self._sweep()
+            if any(isinstance(message, _Reconcile) for message in batch):
+                await self._reconcile()
         except StoreUnavailable as error:
             log.debug("upkeep_put_off", cause=str(error))
 
@@ -90,6 +100,18 @@ class Janitor(Actor[JanitorMessage]):
             log.warning("node_was_thought_dead")
             self._subscriber.tell(CatchUpAll())
         self._known = True
+
+    async def _reconcile(self) -> None:
+        """Hold players whom Redis attributes to this node and whom no session of it attends to.
+
+        A session crashed, or a command ran long after its caller gave up (docs/races.md, 11). Being found once may be
+        chance: who is there twice in a row is held.
+        """
+        unattended = await self._upkeep.unattended(self._listening)
+        ghosts, self._unattended = unattended & self._unattended, unattended
+        if ghosts:
+            held = await self._upkeep.hold_unattended(ghosts, grace_us=self._grace_us)
+            log.warning("unattended_players_held", count=held)
 
     async def _sweep(self) -> None:
         swept = await self._upkeep.sweep(

@@ -163,9 +163,11 @@ class Session(Actor[SessionMessage]):
         before, answer = await self._claim(message.game_mode, item)
         if answer.fields:
             # This connection owns the player. What the channel brought before its `queued` was for another owner.
-            token, seq, enqueued_at, epoch = answer.fields
+            token, seq, enqueued_at, epoch, queued = answer.fields
             if before is None or not before.running or before.state == "unsure":
                 self._journey = Told(message.player_id, message.game_mode, token, enqueued_at, epoch, seq=int(seq) - 1)
+                # The channel brings it, too; but it may lose it, and an emptied Redis could not repeat it.
+                self._deliver(message.player_id, queued.encode())
         else:
             self._stand_back(before, message.player_id, disproved=True)
         if answer.code == "stale":
@@ -205,6 +207,8 @@ class Session(Actor[SessionMessage]):
         if current is None:
             self._refuse(ErrorCode.NOT_IN_QUEUE, "there is no match to load")
             return
+        if current.state == "matched" and current.loading_session_id == message.loading_session_id:
+            return  # a repeat; an emptied Redis would not know it
         answer = await self._insist(
             current, lambda: journey.Ready(current.player_id, self._connection, message.loading_session_id)
         )
@@ -264,10 +268,11 @@ class Session(Actor[SessionMessage]):
 
     def _deliver(self, player_id: str, data: bytes) -> None:
         """Pass a frame on, once and in order; one that this connection has no right to, or had before, is dropped."""
-        kind = self._journey.accept(player_id, data) if self._journey else None
-        if kind:
+        accepted = self._journey.accept(player_id, data) if self._journey else None
+        if accepted:
+            kind, frame = accepted
             self._context.observe_delivery(kind)
-            self._socket.send(data)
+            self._socket.send(frame)
 
     async def _catch_up(self) -> None:
         """Read what the channel may have lost. Redis away, or a bug (logged there): the next round tries again."""

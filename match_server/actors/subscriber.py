@@ -136,27 +136,33 @@ class Subscriber(Actor[SubscriberMessage]):
         for message in batch:
             match message:
                 case Subscribe():
-                    channel = self._player_channel + message.player_id
-                    first = self._subscriptions.add(message.player_id, message.listener)
-                    if first and unsubscribe.pop(channel, self) is self:
-                        subscribe[channel] = None
-                    if channel in subscribe or self._unconfirmed[channel] or not self._subscriptions.confirmed:
-                        self._waiting.setdefault(channel, []).append(message)
-                    else:
-                        message.answer(None)
+                    self._add(message, subscribe, unsubscribe)
                 case Unsubscribe():
-                    channel = self._player_channel + message.player_id
-                    last = self._subscriptions.remove(message.player_id, message.listener)
-                    if last:
-                        for given_up in self._waiting.pop(channel, ()):
-                            given_up.answer(None)
-                    if last and subscribe.pop(channel, self) is self:
-                        unsubscribe[channel] = None
+                    self._remove(message, subscribe, unsubscribe)
                 case CatchUpAll() | _PeriodicCatchUp():
                     self._catch_up_all()
                 case _Beat():
                     await self._beat()
         await self._change(list(subscribe), list(unsubscribe))
+
+    def _add(self, message: Subscribe, subscribe: dict[str, None], unsubscribe: dict[str, None]) -> None:
+        channel = self._player_channel + message.player_id
+        first = self._subscriptions.add(message.player_id, message.listener)
+        if first and unsubscribe.pop(channel, self) is self:
+            subscribe[channel] = None
+        if channel in subscribe or self._unconfirmed[channel] or not self._subscriptions.confirmed:
+            self._waiting.setdefault(channel, []).append(message)
+        else:
+            message.answer(None)
+
+    def _remove(self, message: Unsubscribe, subscribe: dict[str, None], unsubscribe: dict[str, None]) -> None:
+        channel = self._player_channel + message.player_id
+        if not self._subscriptions.remove(message.player_id, message.listener):
+            return
+        for given_up in self._waiting.pop(channel, ()):
+            given_up.answer(None)
+        if subscribe.pop(channel, self) is self:
+            unsubscribe[channel] = None
 
     async def _change(self, subscribe: list[str], unsubscribe: list[str]) -> None:
         if not self._link.is_open:

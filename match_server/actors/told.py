@@ -23,6 +23,7 @@ class Told:
     epoch: str = ""  # Redis' epoch when it last spoke of this journey
     seq: int = 0  # of the last frame
     loading_session_id: str = ""  # of the last frame, if it named one
+    last: tuple[str, str] = ("", "")  # the last frame's type and loading session
     state: str = "queued"  # queued, loading, matched or over; or unsure, while Redis has not said whose player it is
 
     @property
@@ -30,13 +31,13 @@ class Told:
         """Whether the player is, or may be, in a queue or a match that is not found yet."""
         return self.state in {"queued", "loading", "unsure"}
 
-    def accept(self, player_id: str, data: bytes) -> str | None:
+    def accept(self, player_id: str, data: bytes) -> tuple[str, bytes] | None:
         """Take note of a frame that is about to be delivered.
 
         Returns:
-            Its type; None when it must not be: it is another player's, it is not known yet to be this connection's to
-            see, the client had it before, or it ends a match that the client was never told of (the `queued` that
-            follows says all).
+            Its type, and what to deliver; None when it must not be: it is another player's, it is not known yet to be
+            this connection's to see, the client knows what it says, or it ends a match that the client was never told
+            of while none is known to it.
         """
         if player_id != self.player_id or self.state == "unsure":
             return None
@@ -45,8 +46,16 @@ class Told:
             return None
         self.seq = frame["seq"]
         kind: str = frame["type"]
-        if kind == "match_cancelled" and frame["loading_session_id"] != self.loading_session_id:
-            return None
-        self.loading_session_id = frame.get("loading_session_id", "")
+        session_id: str = frame.get("loading_session_id", "")
+        if self.last == (kind, session_id):
+            return None  # what came between was lost, and is over; or another connection had resumed meanwhile
+        if kind == "match_cancelled" and session_id != self.loading_session_id:
+            if self.state != "loading":
+                return None
+            # A record keeps the last cancellation alone: the match that this client loads was over even before.
+            session_id = self.loading_session_id
+            data = json.dumps(frame | {"loading_session_id": session_id}, separators=(",", ":")).encode()
+        self.last = (kind, session_id)
+        self.loading_session_id = session_id
         self.state = _STATE_AFTER.get(kind, self.state)
-        return kind
+        return kind, data

@@ -253,7 +253,7 @@ class ScriptRunner:
                 replies: list[Any] = await pipeline.execute(raise_on_error=False)
                 if any(isinstance(reply, exceptions.NoScriptError) for reply in replies):
                     await self.load()
-                    continue
+                    raise exceptions.NoScriptError("scripts were forgotten; they are loaded again")
             except (exceptions.RedisError, OSError, StoreUnavailable) as error:
                 if time.monotonic() - started > _GIVE_UP_SECONDS:
                     self._lost(error)

@@ -1,7 +1,7 @@
 """What janitors run: the sweep of every deadline, leases of nodes, and the readings that operators and metrics take."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from match_server.errors import StoreUnavailable
 from match_server.store.scripts import Call, ScriptRunner
 
 SWEPT_PER_CALL = 100
+_SCANNED_PER_CALL = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,37 @@ class UpkeepStore:
             held, left = await self._runner.one("retire_node", self._node, grace_us, SWEPT_PER_CALL)
             total += held
         return total
+
+    async def unattended(self, listening: Container[str]) -> set[str]:
+        """Players attributed to this node that no session of it listens to.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        found: set[str] = set()
+        cursor = 0
+        while True:  # in pieces: Redis serves nobody else meanwhile
+            key = f"{self._prefix}node_players:{self._node}"
+            position, members = await self._command("SSCAN", key, cursor, "COUNT", _SCANNED_PER_CALL)
+            found.update(player for player in map(bytes.decode, members) if player not in listening)
+            cursor = int(position)
+            if cursor == 0:
+                return found
+
+    async def hold_unattended(self, players: Iterable[str], *, grace_us: int) -> int:
+        """Hold players that this node does not attend to, as if their links had broken. Returns how many were held.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        items = []
+        for player_id in players:
+            record = await self.player(player_id)
+            if record and record["node"] == self._node and record["connection"]:
+                items.append((player_id, record["connection"], grace_us))  # which the script compares again
+        if not items:
+            return 0
+        return sum(entry[0] == b"held" for entry in await self._runner.one("hold", items=items))
 
     async def queues(self, game_modes: Sequence[str]) -> list[QueueStatus]:
         """Look at game modes, in one atomic reading.

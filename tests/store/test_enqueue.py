@@ -1,3 +1,5 @@
+import json
+
 from match_server.store.journey import Answer, Enqueue, Step
 from tests.store.pool import Pool, answered, kinds
 
@@ -33,7 +35,11 @@ def test_the_answer_carries_what_the_frame_says_for_a_session_that_misses_the_fr
 
     record = pool.record("ann")
     epoch = pool.hash("clock")["epoch"]
-    assert result.enqueues == [Answer("queued", ("secret", record["seq"], record["enqueued_at"], epoch))]
+    (answer,) = result.enqueues
+    assert isinstance(answer, Answer)
+    assert answer.code == "queued"
+    assert answer.fields[:4] == ("secret", record["seq"], record["enqueued_at"], epoch)
+    assert [json.loads(answer.fields[4])] == pool.frames("ann")
 
 
 def test_a_batch_is_answered_item_by_item_in_its_order(pool: Pool) -> None:

@@ -89,7 +89,7 @@ class Pool:
     @staticmethod
     def usual(item: Any) -> Answer:
         if isinstance(item, journey.Enqueue):
-            return Answer("queued", (item.resume_token, str(QUEUED_SEQ), ENQUEUED_AT, EPOCH))
+            return Answer("queued", (item.resume_token, str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued())))
         return Answer("held" if isinstance(item, journey.Hold) else "ok")
 
 

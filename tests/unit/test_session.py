@@ -119,14 +119,26 @@ def test_frames_of_another_player_are_dropped() -> None:
     run(scenario())
 
 
-def test_a_cancellation_of_a_session_that_the_client_never_heard_of_is_dropped_and_the_queued_behind_it_is_not() -> (
-    None
-):
+def test_a_cancellation_of_a_session_that_the_client_never_heard_of_ends_the_one_it_loads() -> None:
+    """A record keeps the last cancellation alone: the one of the session that the client loads is lost."""
+
     async def scenario() -> None:
         async with table() as t:
             await t.be_loading(SESSION_A)
             await t.channel(match_cancelled(300, SESSION_B), queued(301, requeued=True))
-            assert t.sent_types() == ["queued"]
+            cancelled, requeued = t.sent()
+            assert (cancelled["type"], cancelled["loading_session_id"]) == ("match_cancelled", SESSION_A)
+            assert requeued["type"] == "queued"
+
+    run(scenario())
+
+
+def test_a_cancellation_is_dropped_where_the_client_knows_of_no_session() -> None:
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_queued()
+            await t.channel(match_cancelled(300, SESSION_B), queued(301, requeued=True))
+            assert t.sent_types() == []
             await t.channel(start_loading(400, SESSION_B), match_cancelled(500, SESSION_B))
             assert t.sent_types() == ["start_loading", "match_cancelled"]
 
@@ -138,7 +150,8 @@ def test_a_second_enqueue_of_the_same_connection_is_refused_and_changes_nothing(
         async with table() as t:
             await t.be_queued()
             t.pool.will_answer(
-                journey.Enqueue, Answer("already_in_queue", ("token", str(QUEUED_SEQ), ENQUEUED_AT, EPOCH))
+                journey.Enqueue,
+                Answer("already_in_queue", ("token", str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued()))),
             )
             await t.enqueue()
             assert t.refusals() == ["already_in_queue"]
@@ -154,7 +167,9 @@ def test_after_match_found_an_enqueue_is_a_new_journey() -> None:
         async with table() as t:
             await t.be_loading(SESSION_A)
             await t.channel(match_found(300, SESSION_A))
-            t.pool.will_answer(journey.Enqueue, Answer("queued", ("new token", "400", ENQUEUED_AT, EPOCH)))
+            t.pool.will_answer(
+                journey.Enqueue, Answer("queued", ("new token", "400", ENQUEUED_AT, EPOCH, json.dumps(queued(400))))
+            )
             await t.enqueue()
             await t.channel(queued(400))
             assert t.sent_types() == ["match_found", "queued"]
@@ -389,13 +404,15 @@ def test_the_repeat_of_an_enqueue_without_an_answer_catches_up_on_the_frames_tha
     async def scenario() -> None:
         async with table() as t:
             t.pool.will_answer(
-                journey.Enqueue, AWAY, Answer("already_in_queue", ("token", str(QUEUED_SEQ), ENQUEUED_AT, EPOCH))
+                journey.Enqueue,
+                AWAY,
+                Answer("already_in_queue", ("token", str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued()))),
             )
-            t.pool.will_answer(journey.CatchUp, Answer("ok", (json.dumps(queued()),)))
+            t.pool.will_answer(journey.CatchUp, Answer("ok", (json.dumps(start_loading(200, SESSION_A)),)))
             await t.enqueue()
             await t.enqueue()
-            assert t.sent_types() == ["error", "error", "queued"]
-            assert t.pool.got(journey.CatchUp) == [journey.CatchUp(PLAYER, CONNECTION, QUEUED_SEQ - 1)]
+            assert t.sent_types() == ["error", "queued", "error", "start_loading"]
+            assert t.pool.got(journey.CatchUp) == [journey.CatchUp(PLAYER, CONNECTION, QUEUED_SEQ)]
 
     run(scenario())
 
