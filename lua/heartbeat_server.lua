@@ -10,7 +10,7 @@
 -- RETURN  code session_id...
 --         the sessions are for the server to end
 -- CODES   ok, unknown (register again)
--- TOUCHES clock servers server:* reserved:* active:* ended:* servers:open session_deadlines
+-- TOUCHES clock servers server:* reserved:* active:* ended:* loading:* servers:open session_deadlines
 -- SENDS   none
 -- INCLUDE pool servers
 
@@ -25,6 +25,13 @@ call('ZADD', POOL .. 'servers', int(now_us + lease_us), server_id)
 call('HSET', server_key, 'state', state, 'beat', ARGV[4])
 call('HDEL', server_key, 'full')
 local answer = { 'ok' }
+
+-- A session of unknown fate that lives after all is ended only once its match is over or plays elsewhere: until then
+-- the same key may come back to this server, and must find its session alive.
+local function abandoned(id)
+  return call('EXISTS', POOL .. 'loading:' .. id) == 0
+end
+
 local first_absent = 7 + ARGV[5]
 local first_stranger = first_absent + ARGV[6]
 for i = 7, first_absent - 1 do -- there after all, or of unknown fate and now known to live: such a one must end
@@ -32,7 +39,9 @@ for i = 7, first_absent - 1 do -- there after all, or of unknown fate and now kn
     call('HSET', active, ARGV[i], 0)
   elseif string.sub(call('HGET', reserved, ARGV[i]) or '', 1, 7) == 'unknown' then
     call('HSET', reserved, ARGV[i], 'unknown 0')
-    answer[#answer + 1] = ARGV[i]
+    if abandoned(ARGV[i]) then
+      answer[#answer + 1] = ARGV[i]
+    end
   end
 end
 for i = first_absent, repeated and 0 or first_stranger - 1 do

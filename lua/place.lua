@@ -1,21 +1,25 @@
 #!lua
 -- place: give slots that have become free to the ready matches of one mode that wait for one, longest wait first.
+-- A match whose players have all left meanwhile needs none.
 --
 -- KEYS    clock
 -- ARGV    game_mode node lease_us wait_us limit
 -- RETURN  order...
 -- CODES   none
--- TOUCHES clock loading:* sessions:* servers:open server:* reserved:* active:*
--- SENDS   none
+-- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:* servers:open server:*
+--         reserved:* active:*
+-- SENDS   notifications:*
 -- INCLUDE pool players servers sessions
 
 local game_mode, node, lease_us, wait_us, limit = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local now_us = clock()
+local now_us, redis_us = clock()
 local servers = open_servers()
 local reply = {}
 for _, loading_session_id in ipairs(call('ZRANGE', POOL .. 'sessions:unplaced:' .. game_mode, 0, limit - 1)) do
   local session = load_listed(loading_session_id, game_mode)
-  if session then
+  if session and not somebody_there(session) then
+    cancel(session, 'player_left', {}, now_us, redis_us)
+  elseif session then
     local flat = place(session, servers, node, lease_us, wait_us, now_us)
     if not flat then
       break

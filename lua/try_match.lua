@@ -4,7 +4,7 @@
 --
 -- KEYS    clock
 -- ARGV    game_mode size cap seed loading_timeout_us
--- RETURN  formed more unplaced; per player matched: wait_ms
+-- RETURN  formed more unplaced; per player matched: wait_us
 --         more is 1 when another call would form a match now; unplaced counts ready matches that wait for a slot
 -- CODES   none
 -- TOUCHES clock player:* paused modes queue:* waiting:* loading:* sessions:* servers:open
@@ -128,7 +128,7 @@ for index = 1, formed do
       'loading_seq', int(seq), 'loading_session_id', session.id)
     no_longer_waiting[#no_longer_waiting + 1] = record.player
     publish(record.player, start_loading_frame(seq, tail))
-    reply[#reply + 1] = math.floor((now_us - record.enqueued_at) / 1000)
+    reply[#reply + 1] = now_us - record.enqueued_at
   end
 end
 if #no_longer_waiting > 0 then

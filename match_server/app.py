@@ -50,7 +50,9 @@ log = structlog.get_logger(__name__)
 _MATCHMAKER_PHASE, _ALLOCATOR_PHASE, _JANITOR_PHASE, _SUBSCRIBER_PHASE = 1, 2, 3, 4
 _SUBSCRIBER_MAILBOX = 100_000
 _OTHER_DESCRIPTORS = 512  # Redis, dedicated servers, operators
-_CLOSE_SHARE = 0.5  # of the stop deadline, for connections to close; the rest is for the actors
+_CLOSE_SHARE = 0.5  # of the stop deadline, for connections to close
+_ACTORS_SHARE = 0.7  # of what is left then, for the actors; the rest is for a last word to Redis
+_STOP_MARGIN_SECONDS = 0.25  # to close what is left open
 _SUPERVISION = Supervision()
 
 
@@ -101,6 +103,7 @@ class Node:
         self._tokens = TokenMint()
         self._limit = ConnectionLimit(total=settings.max_connections, per_address=settings.max_connections_per_address)
         self._draining = False
+        self._stop_by = 0.0  # by the loop's clock
         self._server: _Server | None = None
 
     async def run(self, on_started: Callable[[Started], None], *, handle_signals: bool = True) -> None:
@@ -139,9 +142,10 @@ class Node:
 
     def stop(self) -> None:
         """Begin to stop: refuse new work, close every connection with 1012, then end."""
-        self._draining = True
-        if self._server:
+        if self._server and not self._draining:
+            self._stop_by = asyncio.get_running_loop().time() + self._settings.stop_seconds
             self._server.should_exit = True
+        self._draining = True
 
     def _make_room(self) -> None:
         """Every connection is an open file, and the usual limit is 1,024."""
@@ -331,10 +335,13 @@ class Node:
         )
 
     async def _stop_actors(self, system: ActorSystem, stores: _Stores) -> None:
-        await system.stop(self._settings.stop_seconds * (1 - _CLOSE_SHARE))
+        retire_by = self._stop_by - _STOP_MARGIN_SECONDS
+        left = retire_by - asyncio.get_running_loop().time()
+        await system.stop(max(0.0, left * _ACTORS_SHARE))
         try:
-            held = await stores.upkeep.retire(grace_us=_us(session.STOPPING_GRACE_SECONDS))
-        except StoreUnavailable:
+            async with asyncio.timeout_at(retire_by):
+                held = await stores.upkeep.retire(grace_us=_us(session.STOPPING_GRACE_SECONDS))
+        except (StoreUnavailable, TimeoutError):
             log.warning("node_not_retired", detail="its lease runs out instead")
             return
         log.info("node_stopped", node=self._node, players_held=held)

@@ -67,6 +67,13 @@ def _networks(value: Any) -> Any:
         raise ValueError(f"expected networks such as 127.0.0.0/8,::1/128: {error}") from None
 
 
+def _origins(value: Any) -> Any:
+    for origin in _comma_separated(value):
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+", origin):
+            raise ValueError(f"expected origins such as https://play.example.org, or *, not {origin!r}")
+    return _comma_separated(value)
+
+
 def _redis_url(value: str) -> str:
     schemes = ("embedded://", "redis://", "rediss://", "unix://")
     if not value.startswith(schemes):
@@ -81,7 +88,7 @@ def _redis_url(value: str) -> str:
 
 
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
-CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
@@ -133,7 +140,7 @@ class Settings(BaseSettings):
     server_key: SecretStr = Field(SecretStr(""), description="Bearer key of dedicated servers' calls")
     admin_key: SecretStr = Field(SecretStr(""), description="Bearer key of operators' calls")
     player_key: SecretStr = Field(SecretStr(""), description="Key of players' HS256 tokens")
-    allowed_origins: CommaSeparated = Field((), description="Origins of browsers; the same host is always allowed")
+    allowed_origins: Origins = Field((), description="Origins of browsers; the same host is always allowed")
     trusted_proxies: Networks = Field((), description="Networks whose X-Forwarded-For is believed")
     max_connections: int = Field(20_000, ge=1, description="WebSocket connections of this node")
     max_connections_per_address: int = Field(0, ge=0, description="The same from one address; 0 for no limit")

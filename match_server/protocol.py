@@ -7,6 +7,7 @@ The Lua scripts write the frames of a player's journey themselves (one JSON text
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from match_server.errors import CloseCode, ErrorCode, InvalidMessage
 
@@ -175,7 +176,13 @@ _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field
 _SERVER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
 
 
-def decode_client(text: str | bytes) -> ClientMessage:
+def _refuse_not_a_number(text: str) -> None:
+    """Pydantic takes NaN and Infinity for JSON, which RFC 8259 does not. The second parse is for suspects alone."""
+    if "NaN" in text or "Infinity" in text:
+        from_json(text, allow_inf_nan=False)
+
+
+def decode_client(text: str) -> ClientMessage:
     """Decode one text frame of a client.
 
     Raises:
@@ -183,9 +190,12 @@ def decode_client(text: str | bytes) -> ClientMessage:
             the text names the field and what was expected.
     """
     try:
+        _refuse_not_a_number(text)
         return _CLIENT.validate_json(text)
     except ValidationError as error:
         raise InvalidMessage(_explain(error)) from None
+    except ValueError:
+        raise InvalidMessage("expected a JSON object") from None
 
 
 def decode_server(text: str | bytes) -> ServerMessage:

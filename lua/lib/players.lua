@@ -16,7 +16,8 @@ local function bury(player, record, reason, redis_us)
   local frame = '{"type":"dequeued","seq":' .. int(seq) .. ',"reason":"' .. reason .. '"}'
   local tomb = POOL .. 'left:' .. player
   call('DEL', POOL .. 'player:' .. player)
-  call('HSET', tomb, 'connection', record.connection, 'operation', record.operation, 'seq', int(seq), 'frame', frame)
+  call('HSET', tomb, 'connection', record.connection, 'operation', record.operation, 'seq', int(seq), 'frame', frame,
+    'loading_session_id', record.loading_session_id)
   call('EXPIRE', tomb, 60)
   publish(player, frame)
 end

@@ -100,6 +100,16 @@ local function cancel(session, reason, at_fault, now_us, redis_us)
   forget_session(session)
 end
 
+local function somebody_there(session)
+  for _, player in ipairs(session.players) do
+    local record = load_player(player)
+    if record and (record.connection ~= '' or call('ZSCORE', POOL .. 'held', player)) then
+      return true
+    end
+  end
+  return false
+end
+
 -- Where calls to a server go, read once per call of the script.
 local places = {}
 

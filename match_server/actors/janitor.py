@@ -73,7 +73,8 @@ class Janitor(Actor[JanitorMessage]):
         self._unattended: set[str] = set()  # at the last look
 
     async def started(self) -> None:
-        """Take a lease at once, then keep it."""
+        """Set the pool's clock going and take a lease, at once; then keep both up."""
+        self.ref.tell(_Sweep())
         self.ref.tell(_Renew())
         self.every(SWEEP_SECONDS, _Sweep)
         self.every(self._node_lease_seconds / 3, _Renew)
@@ -82,10 +83,10 @@ class Janitor(Actor[JanitorMessage]):
     async def receive(self, batch: Sequence[JanitorMessage]) -> None:
         """Do what is due; once, however often it was asked for."""
         try:
-            if any(isinstance(message, _Renew) for message in batch):
-                await self._renew()
             if any(isinstance(message, _Sweep) for message in batch):
                 await self._sweep()
+            if any(isinstance(message, _Renew) for message in batch):
+                await self._renew()
             if any(isinstance(message, _Reconcile) for message in batch):
                 await self._reconcile()
         except StoreUnavailable as error:

@@ -122,7 +122,7 @@ class Matchmaker(Actor[MatchmakerMessage]):
             return
         requests.answer(result)
         for left in result.leaves:
-            if isinstance(left, Answer) and left.code == "ok" and left.fields:
+            if isinstance(left, Answer) and left.code == "ok" and left.fields[1:] not in {(), ("",)}:
                 self._observe_left()
         self._allocate(result)
         if step.match:

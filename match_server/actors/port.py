@@ -4,7 +4,8 @@ import uuid
 from typing import NamedTuple, Protocol, TypeAlias
 
 from match_server.actors.core import Ref
-from match_server.errors import ActorStopped, CloseCode, MailboxFull
+from match_server.errors import ActorStopped, CloseCode, InvalidMessage, MailboxFull
+from match_server.protocol import ClientMessage
 
 
 def new_connection_id() -> str:
@@ -23,9 +24,9 @@ class Socket(Protocol):
 
 
 class Inbound(NamedTuple):
-    """A text frame of the client."""
+    """A message of the client, or why it is none."""
 
-    text: str
+    message: ClientMessage | InvalidMessage
 
 
 class Frame(NamedTuple):

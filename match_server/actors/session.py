@@ -86,8 +86,8 @@ class Session(Actor[SessionMessage]):
                     self._deliver_in_order(message)
                 case DeliverLate():
                     self._deliver_late(math.inf)
-                case Inbound(text):
-                    await self._handle(text)
+                case Inbound(request):
+                    await self._handle(request)
                 case CatchUp():
                     await self._catch_up()
                 case TakenOver(player_id):
@@ -111,16 +111,12 @@ class Session(Actor[SessionMessage]):
 
     # --- what the client asks ---
 
-    async def _handle(self, text: str) -> None:
-        try:
-            message = protocol.decode_client(text)
-        except InvalidMessage as error:
-            self._refuse(ErrorCode.INVALID_MESSAGE, str(error))
+    async def _handle(self, message: protocol.ClientMessage | InvalidMessage) -> None:
+        if isinstance(message, InvalidMessage):
+            self._refuse(ErrorCode.INVALID_MESSAGE, str(message))
             return
         try:
             match message:
-                case protocol.Ping():
-                    self._socket.send(_PONG)
                 case protocol.Enqueue():
                     await self._enqueue(message)
                 case protocol.Dequeue():
@@ -201,6 +197,9 @@ class Session(Actor[SessionMessage]):
             self._refuse(ErrorCode.TOO_LATE, text, state=state, loading_session_id=loading_session_id)
         elif answer.code == "not_in_queue":
             self._refuse(ErrorCode.NOT_IN_QUEUE, "there is nothing to leave")
+        elif answer.fields:
+            # The channel brings it, too; but a client may enqueue anew before that.
+            self._deliver(current.player_id, answer.fields[0].encode())
 
     async def _loading_complete(self, message: protocol.LoadingComplete) -> None:
         current = self._journey
@@ -446,7 +445,6 @@ class Session(Actor[SessionMessage]):
         return ", ".join(self._context.matchmakers)
 
 
-_PONG = protocol.encode(protocol.Pong())
 _REFUSALS = {
     "already_in_queue": "this player is in the queue or in a match; resume with its token to take it over",
     "queue_paused": "an operator has paused this game mode",

@@ -77,9 +77,10 @@ class HttpProvider:
             "game_mode": order.game_mode,
             "players": order.players,
         }
-        answer = await self._post(
-            order, "/session/create", body, _SINGLE_BYTES, {"Idempotency-Key": order.loading_session_id}
-        )
+        # Nothing in the answer says which session it is for: a connection that was used again would give a second
+        # answer that a server sent to one match to the next one (tests/faults: test_a_server_that_answers_twice).
+        headers = {"Idempotency-Key": order.loading_session_id, "Connection": "close"}
+        answer = await self._post(order, "/session/create", body, _SINGLE_BYTES, headers)
         if isinstance(answer, NotCreated):
             return answer
         status, content = answer

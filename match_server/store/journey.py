@@ -157,7 +157,7 @@ class Matched:
     formed: int = 0
     more: bool = False  # another call would form a match now
     unplaced: int = 0  # ready matches that wait for a slot
-    waits_ms: tuple[int, ...] = ()  # how long each matched player had waited
+    waits_us: tuple[int, ...] = ()  # how long each matched player had waited
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class StepResult:
         """Read what try_match said; nothing when Redis refused it for now."""
         if reply:
             formed, more, unplaced, *waits = reply
-            self.matched = Matched(formed=formed, more=bool(more), unplaced=unplaced, waits_ms=tuple(waits))
+            self.matched = Matched(formed=formed, more=bool(more), unplaced=unplaced, waits_us=tuple(waits))
 
     def take_placed(self, reply: Sequence[Sequence[Any]]) -> None:
         """Read the orders of place; none when Redis refused it for now."""

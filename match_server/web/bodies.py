@@ -3,6 +3,7 @@
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 
 from match_server.protocol import GameModeName, SessionId
@@ -59,6 +60,8 @@ async def read_body(request: Request, model: type[B], *, empty: bytes | None = N
     except ClientDisconnect:
         raise Refused(400, "the body ended early") from None
     try:
+        if b"NaN" in content or b"Infinity" in content:  # pydantic takes them for JSON, which RFC 8259 does not
+            from_json(content, allow_inf_nan=False)
         return model.model_validate_json(content or (empty or b""))
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False, include_context=False)
@@ -68,3 +71,5 @@ async def read_body(request: Request, model: type[B], *, empty: bytes | None = N
         first = wrong[0]
         text = f"{first['field']}: {first['expected']}" if first["field"] else "expected a JSON object"
         raise Refused(422, text, errors=wrong) from None
+    except ValueError:
+        raise Refused(400, "the body is not JSON") from None

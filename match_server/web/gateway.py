@@ -17,7 +17,7 @@ from match_server.actors.core import ActorSystem, Ref
 from match_server.actors.port import Closed, Inbound, Port, SessionMessage, new_connection_id
 from match_server.actors.session import MAILBOX_LIMIT, STOPPING_GRACE_SECONDS, Session, SessionContext
 from match_server.config import Settings
-from match_server.errors import ActorStopped, CloseCode, ErrorCode, MailboxFull
+from match_server.errors import ActorStopped, CloseCode, ErrorCode, InvalidMessage, MailboxFull
 from match_server.web.access import PlayerTokens, client_address, origin_allowed
 from match_server.web.limits import ConnectionLimit, TokenBucket
 from match_server.web.problems import problem
@@ -31,6 +31,8 @@ _NO_STATUS_RECEIVED = 1005
 _LEAVING = {CloseCode.NORMAL, CloseCode.GOING_AWAY, _NO_STATUS_RECEIVED}
 # After these closes of ours the client has itself to blame, and keeps no place.
 _BLAMED = {CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_PAYLOAD, CloseCode.POLICY, CloseCode.TOO_BIG}
+_PONG = protocol.encode(protocol.Pong())
+_FULL_SECONDS = 1.0
 _BAD_MESSAGES = 40  # refused, over those accepted since, before the connection is closed with 1008
 
 
@@ -125,20 +127,21 @@ class Gateway:
             event: Any = await receive()
             if event["type"] == "websocket.disconnect":
                 return int(event.get("code") or _NO_STATUS_RECEIVED)
-            wait_seconds = bucket.take()
-            if wait_seconds or not self._pass_on(event, socket, session):
-                refused += 1
-                if refused > _BAD_MESSAGES:
-                    socket.close(CloseCode.POLICY)
-                socket.send(
-                    protocol.error_frame(
-                        ErrorCode.RATE_LIMITED,
-                        f"at most {self._settings.messages_per_second:g} messages a second",
-                        retry_after_seconds=round(max(wait_seconds, 0.05), 3),
-                    )
-                )
+            if wait_seconds := bucket.take():
+                reason = f"at most {self._settings.messages_per_second:g} messages a second"
+            elif not self._pass_on(event, socket, session):
+                wait_seconds, reason = _FULL_SECONDS, "too many messages of this connection wait to be carried out"
             else:
                 refused = max(0, refused - 1)
+                continue
+            refused += 1
+            if refused > _BAD_MESSAGES:
+                socket.close(CloseCode.POLICY)
+            socket.send(
+                protocol.error_frame(
+                    ErrorCode.RATE_LIMITED, reason, retry_after_seconds=round(max(wait_seconds, 0.001), 3)
+                )
+            )
 
     @staticmethod
     def _pass_on(event: Any, socket: _Socket, session: Ref[SessionMessage]) -> bool:
@@ -147,8 +150,16 @@ class Gateway:
         if text is None:
             socket.send(protocol.error_frame(ErrorCode.INVALID_MESSAGE, "expected a text frame, not a binary one"))
             return True
+        message: protocol.ClientMessage | InvalidMessage
         try:
-            session.tell(Inbound(text))
+            message = protocol.decode_client(text)
+        except InvalidMessage as error:
+            message = error
+        if isinstance(message, protocol.Ping):  # answered here: a session may be waiting for Redis
+            socket.send(_PONG)
+            return True
+        try:
+            session.tell(Inbound(message))
         except MailboxFull:
             return False
         except ActorStopped:

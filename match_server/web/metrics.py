@@ -105,8 +105,8 @@ class Metrics:
 
         def observe(matched: Matched) -> None:
             formed.inc(matched.formed)
-            for wait_ms in matched.waits_ms:
-                waited.observe(wait_ms / 1000)
+            for wait_us in matched.waits_us:
+                waited.observe(wait_us / 1_000_000)
 
         return observe
 

@@ -7,7 +7,7 @@ What it adds, each for a fact of uvicorn 0.5x's `websockets-sansio`:
 - `send_frame` and `close` never wait. A peer that does not read is cut off once its buffer is over the limit.
 - A peer that stopped reading is never freed by the ping timeout alone, since the transport's close waits for its
   buffer; it is aborted here. The same goes for a peer that floods pings and reads no pongs.
-- Invalid UTF-8 closes with 1007, without a traceback in the log.
+- Invalid UTF-8 closes with 1007, without a traceback in the log. The close of a broken connection reaches its peer.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from match_server.errors import CloseCode
 
 _OUTBOX_BYTES = 256 * 1024  # unread frames of one connection, before it counts as too slow
 _CLOSE_SECONDS = 5.0  # for the peer to answer a close
+_LINGER_SECONDS = 2.0  # for the peer to read why it is closed, while it goes on sending
 _HANDSHAKE_SECONDS = 10.0  # for a connection to send its first request whole
 
 SCOPE_KEY = "match_server.connection"
@@ -35,6 +36,7 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.close_timeout = _CLOSE_SECONDS
         self.peer_closed = False  # the peer began the closing handshake
+        self._broken = False  # the peer's frames cannot be read any more
 
     def handle_connect(self, event: Request) -> None:
         """Offer this connection to the application."""
@@ -105,10 +107,29 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         self.pong_timer = None
         self.transport.abort()
 
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn's; what comes after a broken frame is read and forgotten."""
+        if not self._broken:
+            super().data_received(data)
+
     def handle_parser_exception(self) -> None:
-        """Close with the parser's code (1002, 1007 or 1009), and free a transport that nobody reads from."""
-        super().handle_parser_exception()
-        self.loop.call_later(self.close_timeout, self.transport.abort)
+        """Close with the parser's code: 1002, 1007 or 1009.
+
+        uvicorn closes the transport at once, and a socket closed with unread data is reset: the peer would lose the
+        close frame, and report 1006. So this side stops sending, and reads on for a moment (RFC 9293, 3.6.1).
+        """
+        close = self.conn.close_sent
+        code = close.code if close else CloseCode.PROTOCOL_ERROR
+        self._broken = True
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.read_paused = False
+        self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.close_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
 
     def send_receive_event_to_app(self) -> None:
         """Refuse invalid UTF-8 here: uvicorn would log a traceback for it."""

@@ -1,12 +1,17 @@
+import pytest
+
 from match_server.store.journey import Order
 from tests.store.pool import SECOND_US, SERVER_LEASE_SECONDS, Pool
 
 
 def unknown_slot(pool: Pool) -> Order:
-    """A create on s1 timed out, and nobody knows whether the session was made."""
+    """A create on s1 timed out, and nobody knows whether the session was made; its match plays on s2."""
     pool.register("s1", capacity=3)
     order = pool.allocating("ann", "bob")
-    pool.fail(order, "unknown")
+    pool.register("s2")
+    _, elsewhere = pool.fail(order, "unknown")
+    assert elsewhere is not None
+    pool.confirm(elsewhere)
     pool.move_clock(1)
     return order
 
@@ -116,6 +121,18 @@ def test_an_unknown_slot_that_is_listed_lives_and_must_end(pool: Pool) -> None:
     assert pool.heartbeat("s1", [order.loading_session_id]) == [order.loading_session_id]
 
     assert pool.hash("reserved:s1") == {order.loading_session_id: "unknown 0"}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_an_unknown_session_is_not_ended_while_its_match_may_come_back_to_it(pool: Pool, listed: bool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    pool.fail(order, "unknown")
+
+    for _ in range(3):
+        assert pool.heartbeat("s1", [order.loading_session_id] if listed else []) == []
+
+    assert pool.hash("reserved:s1") == ({order.loading_session_id: "unknown 0"} if listed else {})
 
 
 def test_an_unknown_slot_denied_twice_is_free(pool: Pool) -> None:

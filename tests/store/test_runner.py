@@ -83,7 +83,7 @@ def test_a_poisonous_item_does_not_touch_the_other_calls_of_its_step(pool: Pool)
 
     result = pool.step("duel", Step(enqueues=enqueues("bad", "ann"), leaves=[leave]))
 
-    assert result.leaves == [Answer("ok")]
+    assert [left.code for left in result.leaves if isinstance(left, Answer)] == ["ok"]
     assert [type(answer) for answer in result.enqueues] == [ItemFailed, Answer]
 
 
@@ -279,7 +279,7 @@ def test_a_full_redis_takes_nobody_in_and_lets_everybody_out(full_redis: str, pr
         )
         result = pool.step("duel", step)
         assert [type(answer) for answer in result.enqueues + result.readies] == [StoreUnavailable] * 2
-        assert result.leaves == [Answer("ok")]
+        assert [left.code for left in result.leaves if isinstance(left, Answer)] == ["ok"]
         assert result.matched.formed == 0
         assert pool.hold("hal") == "held"
         assert pool.confirm(placed).code == "matched"

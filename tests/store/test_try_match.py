@@ -20,7 +20,7 @@ def test_a_full_match_of_every_size_is_formed_in_one_step(pool: Pool, mode: str)
     matched = pool.match(mode)
 
     assert (matched.formed, matched.more, matched.unplaced) == (1, False, 0)
-    assert len(matched.waits_ms) == SIZES[mode]
+    assert len(matched.waits_us) == SIZES[mode]
     session = pool.session_of(players[0])
     assert re.match(UUID_PATTERN, session)
     fields = pool.hash(f"loading:{session}")
@@ -264,16 +264,16 @@ def test_the_repeat_of_a_call_forms_further_matches_and_harms_none(pool: Pool) -
         assert len([field for field in fields if not field.startswith("#")]) == 2
 
 
-def test_waits_are_told_in_milliseconds(pool: Pool) -> None:
+def test_waits_are_told_in_microseconds(pool: Pool) -> None:
     pool.register("s1")
     pool.enqueue("ann")
     pool.move_clock(7)
     pool.enqueue("bob")
 
-    longest, shortest = sorted(pool.match().waits_ms, reverse=True)
+    longest, shortest = sorted(pool.match().waits_us, reverse=True)
 
-    assert 7000 <= longest < 8000
-    assert 0 <= shortest < 1000
+    assert 7_000_000 <= longest < 8_000_000
+    assert 0 <= shortest < 1_000_000
 
 
 def test_queued_comes_before_the_start_loading_it_leads_to(pool: Pool) -> None:

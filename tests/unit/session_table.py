@@ -12,7 +12,8 @@ from match_server.actors.matchmaker import JourneyRequest, MatchmakerMessage, Ti
 from match_server.actors.port import Closed, Inbound, Port, SessionMessage
 from match_server.actors.session import Session, SessionContext
 from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
-from match_server.errors import CloseCode
+from match_server.errors import CloseCode, InvalidMessage
+from match_server.protocol import decode_client
 from match_server.resume_tokens import TokenMint
 from match_server.store import journey
 from match_server.store.journey import Answer
@@ -171,8 +172,15 @@ class Table:
     # --- the client ---
 
     async def client(self, **message: Any) -> None:
-        self.session.tell(Inbound(json.dumps(message)))
+        self.say(json.dumps(message))
         await until_quiet()
+
+    def say(self, text: str) -> None:
+        """What the gateway makes of a text frame."""
+        try:
+            self.session.tell(Inbound(decode_client(text)))
+        except InvalidMessage as error:
+            self.session.tell(Inbound(error))
 
     async def enqueue(self, player_id: str = PLAYER, game_mode: str = MODE) -> None:
         await self.client(type="enqueue", player_id=player_id, game_mode=game_mode)

@@ -353,10 +353,11 @@ def body_of(length: int) -> bytes:
     return json.dumps(GOOD | {"padding": "x" * (length - len(text))}).encode()
 
 
-def test_a_connection_is_kept_and_used_again() -> None:
+def test_a_connection_is_not_used_again_where_answers_name_no_request() -> None:
+    """A server that answered twice would answer the next match with the session of the last one."""
     found, raw = call_raw(answering(json.dumps(GOOD).encode()), calls=3)
     assert found == [MADE] * 3
-    assert raw.connections == 1
+    assert raw.connections == 3
 
 
 def test_a_redirect_is_not_followed() -> None:

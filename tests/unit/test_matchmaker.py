@@ -237,10 +237,10 @@ def test_it_ticks_at_its_period() -> None:
 
 def test_while_more_matches_could_be_formed_it_calls_again_at_once() -> None:
     def more(step: Step, result: StepResult) -> None:
-        result.matched = Matched(formed=125, more=True, waits_ms=(1,) * 250)
+        result.matched = Matched(formed=125, more=True, waits_us=(1,) * 250)
 
     def last(step: Step, result: StepResult) -> None:
-        result.matched = Matched(formed=7, waits_ms=(1,) * 14)
+        result.matched = Matched(formed=7, waits_us=(1,) * 14)
 
     async def scenario() -> None:
         async with bench() as b:
@@ -317,12 +317,18 @@ def test_the_order_of_a_match_that_is_ready_goes_to_the_allocator() -> None:
 
 def test_a_match_that_a_leaving_player_cancelled_is_counted_once() -> None:
     def one_of_them_was_loading(step: Step, result: StepResult) -> None:
-        result.leaves = [Answer("ok"), Answer("ok", ("L1",)), Answer("too_late", ("allocating", "L2")), AWAY]
+        result.leaves = [
+            Answer("ok"),
+            Answer("ok", ("{}", "L1")),
+            Answer("ok", ("{}", "")),
+            Answer("too_late", ("allocating", "L2")),
+            AWAY,
+        ]
 
     async def scenario() -> None:
         async with bench() as b:
             b.store.says = [one_of_them_was_loading]
-            await asyncio.gather(*(b.ask(leave(name)) for name in "abcd"), return_exceptions=True)
+            await asyncio.gather(*(b.ask(leave(name)) for name in "abcde"), return_exceptions=True)
             assert b.cancelled == ["player_left"]
 
     run(scenario())

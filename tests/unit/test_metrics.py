@@ -117,7 +117,7 @@ def test_a_node_that_never_reached_redis_renders_its_own_part() -> None:
 
 def test_matches_are_counted_with_the_wait_of_each_player() -> None:
     page = Page()
-    page.metrics.observe_matched(MODE)(Matched(formed=2, waits_ms=(100, 200, 300, 6000)))
+    page.metrics.observe_matched(MODE)(Matched(formed=2, waits_us=(100_000, 200_000, 300_000, 6_000_000)))
     page.metrics.observe_found(Confirmed("matched", ("ann", "bob"), 1500))
     page.metrics.observe_found(Confirmed("matched", ("ann", "bob"), None))
     found = page.read()

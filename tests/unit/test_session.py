@@ -7,7 +7,6 @@ import pytest
 from structlog.typing import EventDict
 
 from match_server.actors.matchmaker import InternalError
-from match_server.actors.port import Inbound
 from match_server.errors import CloseCode, StoreUnavailable
 from match_server.resume_tokens import TokenMint
 from match_server.store import journey
@@ -207,21 +206,12 @@ def test_operations_of_a_connection_only_grow() -> None:
 def test_rubbish_is_refused_and_the_connection_stays(text: str, told: str) -> None:
     async def scenario() -> None:
         async with table() as t:
-            t.session.tell(Inbound(text))
+            t.say(text)
             await until_quiet()
             (error,) = t.sent()
             assert error["code"] == "invalid_message"
             assert told in error["message"]
             assert t.socket.closed == []
-
-    run(scenario())
-
-
-def test_a_ping_is_answered() -> None:
-    async def scenario() -> None:
-        async with table() as t:
-            await t.client(type="ping")
-            assert t.sent() == [{"type": "pong"}]
 
     run(scenario())
 
