@@ -25,6 +25,8 @@ for _, node in ipairs(call('ZRANGEBYSCORE', POOL .. 'nodes', '-inf', int(now_us)
   end
   if call('EXISTS', index) == 0 then
     call('ZREM', POOL .. 'nodes', node)
+  else -- so that it learns of it, should it renew before the rest of its players are held
+    call('ZADD', POOL .. 'nodes', 0, node)
   end
   reply[#reply + 1] = node
 end

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- renew: a node is alive, knows these game modes, and still works on these allocations.
+-- renew: a node is alive and knows these game modes; or it still works on these allocations.
 --
 -- KEYS    clock
 -- ARGV    node lease_us game_modes; per allocation: game_mode loading_session_id
@@ -19,4 +19,9 @@ end
 for game_mode in string.gmatch(ARGV[3], '%S+') do
   call('SADD', POOL .. 'modes', game_mode)
 end
-return { 1 - call('ZADD', POOL .. 'nodes', until_us, node) }
+if #ARGV > 3 then -- an allocator's call: it must not take from the janitor the news that the node was thought dead
+  return { 1 }
+end
+local lease = tonumber(call('ZSCORE', POOL .. 'nodes', node) or 0)
+call('ZADD', POOL .. 'nodes', until_us, node)
+return { lease > 0 and 1 or 0 }

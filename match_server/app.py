@@ -20,9 +20,9 @@ from starlette.routing import WebSocketRoute
 from match_server.actors import allocator, janitor, matchmaker, session
 from match_server.actors.allocator import Allocator, AllocatorMessage
 from match_server.actors.core import ActorSystem, Ref, Supervision
+from match_server.actors.desk import SessionContext
 from match_server.actors.janitor import Janitor
 from match_server.actors.matchmaker import Matchmaker, MatchmakerMessage
-from match_server.actors.session import SessionContext
 from match_server.actors.subscriber import Subscriber, SubscriberMessage, Subscriptions
 from match_server.config import GameMode, Settings
 from match_server.errors import StoreUnavailable

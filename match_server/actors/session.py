@@ -5,18 +5,17 @@ that came over the player's channel is looked at only once Redis has said whethe
 (races.md 12); and a session outlives its own last request before it leaves (races.md 11).
 """
 
-import asyncio
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from match_server import protocol
-from match_server.actors.core import Actor, Ref
-from match_server.actors.matchmaker import InternalError, JourneyRequest, MatchmakerMessage
+from match_server.actors.core import Actor
+from match_server.actors.desk import Desk, SessionContext
+from match_server.actors.matchmaker import InternalError, JourneyRequest
 from match_server.actors.port import (
     CatchUp,
     Closed,
@@ -28,39 +27,22 @@ from match_server.actors.port import (
     Socket,
     TakenOver,
 )
-from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
 from match_server.actors.told import Told
 from match_server.errors import (
     ActorError,
-    ActorStopped,
     CloseCode,
     ErrorCode,
     InvalidMessage,
     StoreUnavailable,
 )
-from match_server.resume_tokens import TokenMint
 from match_server.store import journey
 from match_server.store.journey import Answer
 
 log = structlog.get_logger(__name__)
 
 MAILBOX_LIMIT = 512
-_ASK_SECONDS = 10.0
-_SUBSCRIBE_SECONDS = 3.0  # a confirmation takes a millisecond; without one the client is told `server_busy`
-_INTENT_RETRY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
 STOPPING_GRACE_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionContext:
-    """What all sessions of a node share."""
-
-    node: str
-    matchmakers: Mapping[str, Ref[MatchmakerMessage]]
-    subscriber: Ref[SubscriberMessage]
-    tokens: TokenMint
-    observe_delivery: Callable[[str], None]  # the type of each journey frame that reached a connection
 
 
 class Session(Actor[SessionMessage]):
@@ -73,8 +55,7 @@ class Session(Actor[SessionMessage]):
         self._socket = socket
         self._subject = subject
         self._connection = port.connection
-        self._operation = 0
-        self._subscribed: str | None = None
+        self._desk = Desk(context, port)
         self._journey: Told | None = None
         self._late: deque[tuple[int, Frame]] = deque()  # read from the record, by seq, and not delivered yet
 
@@ -101,7 +82,7 @@ class Session(Actor[SessionMessage]):
             protocol.error_frame(ErrorCode.INTERNAL_ERROR, "this connection failed; reconnect", error_id=error_id)
         )
         self._socket.close(CloseCode.INTERNAL)
-        self._unsubscribe()
+        self._desk.unsubscribe()
         if self._journey and self._journey.running:
             held = journey.Hold(self._journey.player_id, self._connection, int(STOPPING_GRACE_SECONDS * 1_000_000))
             try:
@@ -155,7 +136,9 @@ class Session(Actor[SessionMessage]):
         if not self._context.tokens.ready:
             raise StoreUnavailable("the pool's secret is not known yet")
         token = self._context.tokens.mint(message.player_id, message.game_mode)
-        item = journey.Enqueue(message.player_id, self._connection, self._context.node, self._next_operation(), token)
+        item = journey.Enqueue(
+            message.player_id, self._connection, self._context.node, self._desk.next_operation(), token
+        )
         before, answer = await self._claim(message.game_mode, item)
         if answer.fields:
             # This connection owns the player. What the channel brought before its `queued` was for another owner.
@@ -189,7 +172,7 @@ class Session(Actor[SessionMessage]):
             return
         answer = await self._insist(
             current,
-            lambda: journey.Leave(current.player_id, self._connection, self._next_operation(), "requested"),
+            lambda: journey.Leave(current.player_id, self._connection, self._desk.next_operation(), "requested"),
         )
         if answer.code == "too_late":
             state, loading_session_id = answer.fields
@@ -230,7 +213,7 @@ class Session(Actor[SessionMessage]):
             message.player_id,
             self._connection,
             self._context.node,
-            self._next_operation(),
+            self._desk.next_operation(),
             message.resume_token,
             proven.game_mode,
             proven.made_at_ms * 1000,
@@ -251,17 +234,17 @@ class Session(Actor[SessionMessage]):
         Without an answer this connection is unsure: it passes no frame on, but when it ends it leaves, which changes
         nothing if the player was never its own.
         """
-        await self._subscribe(item.player_id)
+        await self._desk.subscribe(item.player_id)
         before = self._journey
         if before is None or not before.running:
             self._journey = Told(item.player_id, game_mode, state="unsure")
-        return before, await self._ask(game_mode, item)
+        return before, await self._desk.ask(game_mode, item)
 
     def _stand_back(self, before: Told | None, player_id: str, *, disproved: bool) -> None:
         """Redis refused the claim: what this connection had before it still stands, unless that is disproved, too."""
         self._journey = None if before and before.state == "unsure" and disproved else before
         if self._journey is None or self._journey.player_id != player_id:
-            self._unsubscribe()
+            self._desk.unsubscribe()
 
     # --- what comes back ---
 
@@ -283,7 +266,7 @@ class Session(Actor[SessionMessage]):
             return
         wanted = journey.CatchUp(current.player_id, self._connection, current.seq)
         try:
-            answer = await self._ask(current.game_mode, wanted)
+            answer = await self._desk.ask(current.game_mode, wanted)
             if answer.code == "behind":
                 await self._reassert(current)
                 return
@@ -300,7 +283,7 @@ class Session(Actor[SessionMessage]):
             current.player_id,
             self._connection,
             self._context.node,
-            self._next_operation(),
+            self._desk.next_operation(),
             current.resume_token,
             current.game_mode,
             current.enqueued_at,
@@ -309,7 +292,7 @@ class Session(Actor[SessionMessage]):
             current.loading_session_id,
             current.epoch,
         )
-        answer = await self._ask(current.game_mode, item)
+        answer = await self._desk.ask(current.game_mode, item)
         match answer.code:
             case "ok":
                 current.epoch = answer.fields[0]
@@ -346,14 +329,14 @@ class Session(Actor[SessionMessage]):
         current = self._journey
         if current and current.player_id == player_id and current.state != "unsure":
             wanted = journey.CatchUp(player_id, self._connection, current.seq)
-            if (await self._carry_out(current.game_mode, wanted)).code == "taken_over":
+            if (await self._desk.carry_out(current.game_mode, wanted)).code == "taken_over":
                 self._let_go(player_id)
 
     def _let_go(self, player_id: str) -> None:
         """Another connection owns this player: nothing that this one does may touch it any more."""
         if self._journey and self._journey.player_id == player_id:
             self._journey = None
-            self._unsubscribe()
+            self._desk.unsubscribe()
             self._socket.close(CloseCode.TAKEN_OVER)
 
     # --- the end ---
@@ -365,64 +348,28 @@ class Session(Actor[SessionMessage]):
             if current and current.running:
                 item: journey.Leave | journey.Hold
                 if left:
-                    item = journey.Leave(current.player_id, self._connection, self._next_operation(), "disconnected")
+                    item = journey.Leave(
+                        current.player_id, self._connection, self._desk.next_operation(), "disconnected"
+                    )
                 else:
                     item = journey.Hold(current.player_id, self._connection, int(grace_seconds * 1_000_000))
-                await self._carry_out(current.game_mode, item)
+                await self._desk.carry_out(current.game_mode, item)
         except (InternalError, ActorError):
             # Logged where it happened; or this node stops, and holds whoever is still attributed to it.
             log.debug("leave_left_to_the_node", connection=self._connection)
         finally:
-            self._unsubscribe()
+            self._desk.unsubscribe()
             self.ref.stop()
 
     # --- helpers ---
 
-    async def _ask(
-        self, game_mode: str, item: "journey.Enqueue | journey.Resume | journey.CatchUp | journey.Reassert"
-    ) -> Answer:
-        return await self._context.matchmakers[game_mode].ask(JourneyRequest(item), _ASK_SECONDS)
-
     async def _insist(self, current: Told, make: "Callable[[], journey.Ready | journey.Leave]") -> Answer:
         """Carry out what concerns a running journey. A Redis that knows nothing of it is told, and asked once more."""
-        answer = await self._carry_out(current.game_mode, make())
+        answer = await self._desk.carry_out(current.game_mode, make())
         if answer.code == "not_in_queue" and current.running:
             await self._catch_up()
-            answer = await self._carry_out(current.game_mode, make())
+            answer = await self._desk.carry_out(current.game_mode, make())
         return answer
-
-    async def _carry_out(
-        self, game_mode: str, item: "journey.Ready | journey.Leave | journey.Hold | journey.CatchUp"
-    ) -> Answer:
-        """Ask until it is done: what a client cannot know to repeat is kept while Redis is away."""
-        while True:
-            try:
-                return await self._context.matchmakers[game_mode].ask(JourneyRequest(item), _ASK_SECONDS)
-            except ActorStopped:
-                raise  # this node is stopping; whoever is left is held for the client to resume
-            except (StoreUnavailable, ActorError):
-                await asyncio.sleep(_INTENT_RETRY_SECONDS)
-
-    async def _subscribe(self, player_id: str) -> None:
-        """Listen to a player's channel; returns once Redis has confirmed it."""
-        if self._subscribed == player_id:
-            return
-        self._unsubscribe()
-        self._subscribed = player_id
-        try:
-            await self._context.subscriber.ask(Subscribe(player_id, self._port), _SUBSCRIBE_SECONDS)
-        except ActorError:
-            self._unsubscribe()
-            raise
-
-    def _unsubscribe(self) -> None:
-        if self._subscribed is None:
-            return
-        player_id, self._subscribed = self._subscribed, None
-        try:
-            self._context.subscriber.tell(Unsubscribe(player_id, self._port))
-        except ActorError:
-            log.debug("unsubscribe_left_out", player_id=player_id)  # the node stops, and its link with it
 
     def _may_speak_for(self, player_id: str) -> bool:
         if self._subject is not None and player_id != self._subject:
@@ -436,10 +383,6 @@ class Session(Actor[SessionMessage]):
 
     def _refuse(self, code: ErrorCode, message: str, **details: str) -> None:
         self._socket.send(protocol.error_frame(code, message, **details))
-
-    def _next_operation(self) -> int:
-        self._operation += 1
-        return self._operation
 
     def _modes(self) -> str:
         return ", ".join(self._context.matchmakers)

@@ -39,8 +39,8 @@ class Told:
             this connection's to see, the client knows what it says, or it ends a match that the client was never told
             of while none is known to it.
         """
-        if player_id != self.player_id or self.state == "unsure":
-            return None
+        if player_id != self.player_id or self.state not in {"queued", "loading"}:
+            return None  # what comes after the end is told of another connection's journey, token and all
         frame = json.loads(data)
         if frame["seq"] <= self.seq:
             return None

@@ -14,8 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from match_server import protocol
 from match_server.actors.core import ActorSystem, Ref
+from match_server.actors.desk import SessionContext
 from match_server.actors.port import Closed, Inbound, Port, SessionMessage, new_connection_id
-from match_server.actors.session import MAILBOX_LIMIT, STOPPING_GRACE_SECONDS, Session, SessionContext
+from match_server.actors.session import MAILBOX_LIMIT, STOPPING_GRACE_SECONDS, Session
 from match_server.config import Settings
 from match_server.errors import ActorStopped, CloseCode, ErrorCode, InvalidMessage, MailboxFull
 from match_server.web.access import PlayerTokens, client_address, origin_allowed

@@ -1,3 +1,4 @@
+from match_server.store.upkeep import SWEPT_PER_CALL
 from tests.store.pool import LEASE_SECONDS, SIZES, Pool
 
 
@@ -53,3 +54,24 @@ def test_a_match_that_waits_for_a_slot_needs_no_lease(pool: Pool) -> None:
 
     with pool.nothing_changes():
         assert pool.adopt() == []
+
+
+def test_the_renewal_of_allocations_does_not_hide_that_the_node_was_declared_dead(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    pool.move_clock(LEASE_SECONDS + 1)
+    pool.sweep(node="n2")
+
+    pool.renew(allocations=[("duel", order.loading_session_id)])
+
+    assert pool.renew("n1") is False
+
+
+def test_a_node_with_more_players_than_one_sweep_holds_learns_that_it_was_declared_dead(pool: Pool) -> None:
+    players = [f"p{number}" for number in range(SWEPT_PER_CALL + 1)]
+    pool.enqueue(*players)
+    pool.move_clock(LEASE_SECONDS + 1)
+    pool.sweep(node="n2")
+
+    assert pool.renew("n1") is False
+    assert pool.renew("n1") is True

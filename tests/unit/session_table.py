@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, TypeVar
 
 from match_server.actors.core import Actor, ActorSystem, Ref, Supervision
+from match_server.actors.desk import SessionContext
 from match_server.actors.matchmaker import JourneyRequest, MatchmakerMessage, Tick
 from match_server.actors.port import Closed, Inbound, Port, SessionMessage
-from match_server.actors.session import Session, SessionContext
+from match_server.actors.session import Session
 from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
 from match_server.errors import CloseCode, InvalidMessage
 from match_server.protocol import decode_client

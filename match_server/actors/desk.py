@@ -1,0 +1,103 @@
+"""The desk: what a session asks of the rest of its node. Requests go down, subscriptions come and go."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import structlog
+
+from match_server.actors.core import Ref
+from match_server.actors.matchmaker import JourneyRequest, MatchmakerMessage
+from match_server.actors.port import Port
+from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
+from match_server.errors import ActorError, ActorStopped, StoreUnavailable
+from match_server.resume_tokens import TokenMint
+from match_server.store import journey
+from match_server.store.journey import Answer
+
+log = structlog.get_logger(__name__)
+
+_ASK_SECONDS = 10.0
+_SUBSCRIBE_SECONDS = 3.0  # a confirmation takes a millisecond; without one the client is told `server_busy`
+_INTENT_RETRY_SECONDS = 0.25
+
+Step: TypeAlias = (
+    journey.Enqueue | journey.Ready | journey.Leave | journey.Hold | journey.Resume | journey.CatchUp | journey.Reassert
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionContext:
+    """What all sessions of a node share."""
+
+    node: str
+    matchmakers: Mapping[str, Ref[MatchmakerMessage]]
+    subscriber: Ref[SubscriberMessage]
+    tokens: TokenMint
+    observe_delivery: Callable[[str], None]  # the type of each journey frame that reached a connection
+
+
+class Desk:
+    """One session's way to the matchmakers and the subscriber."""
+
+    def __init__(self, context: SessionContext, port: Port) -> None:
+        self._context = context
+        self._port = port
+        self._operation = 0
+        self._subscribed: str | None = None
+
+    def next_operation(self) -> int:
+        """A number that only grows within this connection: a repeat, or a late command, is known by it."""
+        self._operation += 1
+        return self._operation
+
+    async def ask(self, game_mode: str, item: Step) -> Answer:
+        """Have the mode's matchmaker carry out one step.
+
+        Raises:
+            StoreUnavailable, ActorError: there was no answer; it may have taken effect.
+            InternalError: a bug; it is logged.
+        """
+        return await self._context.matchmakers[game_mode].ask(JourneyRequest(item), _ASK_SECONDS)
+
+    async def carry_out(self, game_mode: str, item: Step) -> Answer:
+        """Ask until it is done: what a client cannot know to repeat is kept while Redis is away.
+
+        Raises:
+            ActorStopped: this node stops; whoever is left is held for the client to resume.
+            InternalError: a bug; it is logged.
+        """
+        while True:
+            try:
+                return await self.ask(game_mode, item)
+            except ActorStopped:
+                raise
+            except (StoreUnavailable, ActorError):
+                await asyncio.sleep(_INTENT_RETRY_SECONDS)
+
+    async def subscribe(self, player_id: str) -> None:
+        """Listen to a player's channel, and to no other; returns once Redis has confirmed it.
+
+        Raises:
+            ActorError: it has not.
+        """
+        if self._subscribed == player_id:
+            return
+        self.unsubscribe()
+        self._subscribed = player_id
+        try:
+            await self._context.subscriber.ask(Subscribe(player_id, self._port), _SUBSCRIBE_SECONDS)
+        except ActorError:
+            self.unsubscribe()
+            raise
+
+    def unsubscribe(self) -> None:
+        """Listen to no channel."""
+        if self._subscribed is None:
+            return
+        player_id, self._subscribed = self._subscribed, None
+        try:
+            self._context.subscriber.tell(Unsubscribe(player_id, self._port))
+        except ActorError:
+            log.debug("unsubscribe_left_out", player_id=player_id)  # the node stops, and its link with it
