@@ -7,7 +7,7 @@
 --         all but the code only when this connection owns the player; the frame is the `queued` that was published
 -- CODES   queued (also when this very operation is repeated), already_in_queue, queue_paused,
 --         stale (the connection has left since it asked: a command overtaken by its own repeat)
--- TOUCHES clock player:* left:* paused queue:* waiting:* node_players:*
+-- TOUCHES clock player:* left:* paused queue:* waiting:* nodes node_players:*
 -- SENDS   notifications:* node:*
 -- INCLUDE pool players
 
@@ -74,7 +74,7 @@ if #joined > 0 then
   call('SADD', POOL .. 'queue:' .. game_mode, unpack(joined))
   call('ZADD', POOL .. 'waiting:' .. game_mode, unpack(waiting))
   for node, players in pairs(on_node) do
-    call('SADD', POOL .. 'node_players:' .. node, unpack(players))
+    join_node(node, now_us, unpack(players))
   end
 end
 return reply

@@ -13,7 +13,8 @@
 local limit, grace_us = tonumber(ARGV[1]), tonumber(ARGV[2])
 local now_us = clock()
 local reply = { 0 }
-for _, node in ipairs(call('ZRANGEBYSCORE', POOL .. 'nodes', '-inf', int(now_us))) do
+local due = call('ZRANGEBYSCORE', POOL .. 'nodes', int(-now_us), int(now_us)) -- beyond: may still take a lease
+for _, node in ipairs(due) do
   local index = POOL .. 'node_players:' .. node
   for _, player in ipairs(call('SRANDMEMBER', index, limit)) do
     local record = load_player(player)

@@ -9,7 +9,7 @@
 -- RETURN  per player: code epoch frame...
 --         the frames are for this connection: what the client has to be told
 -- CODES   ok, taken_over (another connection owns the player), gone (the player left, and Redis has lost nothing)
--- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* match:* sessions:*
+-- TOUCHES clock player:* left:* queue:* waiting:* held nodes node_players:* loading:* match:* sessions:*
 -- SENDS   notifications:*
 -- INCLUDE pool players servers sessions
 
@@ -37,7 +37,7 @@ local function put_back(player, told)
   if cancelled_seq then -- for the repeat, should this answer be lost
     call('HSET', POOL .. 'player:' .. player, 'cancelled', frames[1], 'cancelled_seq', int(cancelled_seq))
   end
-  call('SADD', POOL .. 'node_players:' .. told.node, player)
+  join_node(told.node, now_us, player)
   call('ZADD', POOL .. 'waiting:' .. told.game_mode, told.enqueued_at, player)
   call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)
   return { 'ok', epoch_now, unpack(frames) }
@@ -48,7 +48,7 @@ local function reclaim(player, record, told)
   call('HSET', POOL .. 'player:' .. player, 'connection', told.connection, 'node', told.node,
     'operation', told.operation)
   if record.state ~= 'matched' then
-    call('SADD', POOL .. 'node_players:' .. told.node, player)
+    join_node(told.node, now_us, player)
     if call('ZREM', POOL .. 'held', player) == 1 and record.state == 'queued' then
       call('ZADD', POOL .. 'queue:' .. record.game_mode .. ':front', record.enqueued_at, player)
     end
@@ -71,6 +71,14 @@ local function catch_record_up(player, record, told)
   return put_back(player, told)
 end
 
+-- Told in no epoch: the pool had no sweep yet, and it may have been emptied since as well as not. Nor does an epoch
+-- speak for a Redis that nobody has swept since it restarted: it is the one that older data came with
+-- (tests/faults: test_redis_restarted_with_older_data).
+local function lost_nothing(told)
+  return told.epoch ~= '' and told.epoch == epoch_now
+    and call('HGET', KEYS[1], 'run_id') == string.match(call('INFO', 'server'), 'run_id:(%x+)')
+end
+
 local function decide(player, told)
   local record = load_player(player)
   if not record then
@@ -78,8 +86,7 @@ local function decide(player, told)
     if (tomb[1] == told.connection or tomb[1] == '') and tonumber(tomb[3]) > told.seq then
       return { 'ok', epoch_now, tomb[2] }
     end
-    -- Told in no epoch: the pool had no sweep yet, and it may have been emptied since as well as not.
-    return told.epoch ~= '' and told.epoch == epoch_now and { 'gone', epoch_now } or put_back(player, told)
+    return lost_nothing(told) and { 'gone', epoch_now } or put_back(player, told)
   end
   if record.connection ~= told.connection then
     if record.connection ~= '' or record.resume_token ~= told.resume_token then

@@ -7,7 +7,7 @@
 -- RETURN  per player: code game_mode enqueued_at epoch frame...
 --         the frames are `resumed` and the frame of the player's state; they are for this connection alone
 -- CODES   ok, invalid_resume_token
--- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* match:*
+-- TOUCHES clock player:* left:* queue:* waiting:* held nodes node_players:* loading:* match:*
 -- SENDS   node:*
 -- INCLUDE pool players servers sessions
 
@@ -68,7 +68,7 @@ local function decide(player, connection, node, operation, resume_token, game_mo
   end
   if record.state ~= 'matched' then
     call('SREM', POOL .. 'node_players:' .. record.node, player)
-    call('SADD', POOL .. 'node_players:' .. node, player)
+    join_node(node, now_us, player)
     if call('ZREM', POOL .. 'held', player) == 1 and record.state == 'queued' then
       call('ZADD', POOL .. 'queue:' .. record.game_mode .. ':front', record.enqueued_at, player)
     end

@@ -28,6 +28,15 @@ local function take_from_queue(player, game_mode)
   call('ZREM', POOL .. 'queue:' .. game_mode .. ':front', player)
 end
 
+-- Players are on this node from now on. A node without a lease (Redis lost it) is noted by the negative of the time until
+-- which it may take one: should it die before it does, its players would be nobody's.
+local UNLEASED_US = 10000000
+
+local function join_node(node, now_us, ...)
+  call('SADD', POOL .. 'node_players:' .. node, ...)
+  call('ZADD', POOL .. 'nodes', 'NX', int(-(now_us + UNLEASED_US)), node)
+end
+
 -- A queued player leaves for good: by its own wish, its grace's end or the queue's time limit.
 local function drop_queued(player, record, reason, redis_us)
   take_from_queue(player, record.game_mode)

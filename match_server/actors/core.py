@@ -249,6 +249,7 @@ class _Cell(Generic[M]):
             self.closing = True
             self._refuse(self.mailbox, ActorStopped(self.name))
             self.mailbox.clear()
+            del self._factory  # it may hold what holds this cell's address: no circle for the garbage collector
             self.done.set()
             self._system.forget(self)
 

@@ -155,18 +155,27 @@ class RegistryStore:
         """
         if listed is None:
             return [], [], []
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.hgetall(f"{self._prefix}active:{server_id}")
-        pipeline.hgetall(f"{self._prefix}reserved:{server_id}")
-        try:
-            active, reserved = await pipeline.execute()
-        except (exceptions.RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
-        slots: dict[str, bytes] = {key.decode(): value for key, value in (active | reserved).items()}
+        reserved = await self._slots(f"{self._prefix}reserved:{server_id}")
+        active = await self._slots(f"{self._prefix}active:{server_id}")
+        slots = reserved | active
         there = set(listed)
         still = [s for s in there if s in slots and (slots[s] == b"1" or slots[s].startswith(b"unknown"))]
-        absent = [s for s, v in slots.items() if s not in there and (s.encode() in active or v.startswith(b"unknown"))]
+        absent = [s for s, v in slots.items() if s not in there and (s in active or v.startswith(b"unknown"))]
         return still, absent, [s for s in there if s not in slots]
+
+    async def _slots(self, key: str) -> dict[str, bytes]:
+        """All slots of one kind, read in pieces: Redis serves nobody else meanwhile."""
+        slots: dict[str, bytes] = {}
+        cursor = 0
+        while True:
+            try:
+                found: Any = await self._redis.hscan(key, cursor, count=_SESSIONS_PER_CALL)
+            except (exceptions.RedisError, OSError) as error:
+                raise StoreUnavailable(str(error)) from error
+            cursor, piece = found
+            slots.update((name.decode(), value) for name, value in piece.items())
+            if cursor == 0:
+                return slots
 
 
 def _chunks(values: Iterator[Any], *, at_least_one: bool) -> Iterator[list[Any]]:

@@ -59,6 +59,7 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
     "try_match": ("game_mode size cap seed loading_timeout_us", ""),
 }
 
+ITEMS_PER_CALL = 100
 _HEADER_FIELD = re.compile(r"^-- ([A-Z]+) +(.*)$")
 _GIVE_UP_SECONDS = 3.0  # for one round trip, however often it is asked
 _RETRY_SECONDS = 0.05
@@ -94,6 +95,11 @@ class Call:
     script: str
     arguments: tuple[Any, ...] = ()
     items: Sequence[tuple[Any, ...]] = ()
+
+    def chunks(self) -> "list[Call]":
+        """The same in calls of at most `ITEMS_PER_CALL`: while one runs, Redis serves nobody else."""
+        starts = range(0, len(self.items), ITEMS_PER_CALL)
+        return [Call(self.script, self.arguments, self.items[i : i + ITEMS_PER_CALL]) for i in starts]
 
 
 class ItemFailed(Exception):

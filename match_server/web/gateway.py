@@ -100,7 +100,7 @@ class Gateway:
 
     async def _serve(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.accept"})
-        connection: PlayerConnection = scope["extensions"][SCOPE_KEY]
+        connection: PlayerConnection = scope["extensions"].pop(SCOPE_KEY)  # which holds the scope: no circle to collect
         socket = _Socket(connection)
         subject = None
         if self._tokens.required:

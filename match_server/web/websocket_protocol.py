@@ -166,6 +166,11 @@ class HttpConnection(HttpToolsProtocol):
         self._stop_timer()
         super().on_headers_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over. The parser, which holds this object, would leave both to the garbage collector."""
+        super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn's own, when a connection ends without an upgrade
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the deadline."""
         self._stop_timer()
