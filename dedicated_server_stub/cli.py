@@ -1,8 +1,7 @@
 """The command `dedicated-server-stub`: its options and its exit status."""
 
-import sys
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,6 +18,7 @@ from match_server.console import (
     VersionOption,
     configure_logging,
     refuse,
+    run_command,
 )
 
 PROGRAM = "dedicated-server-stub"
@@ -136,11 +136,6 @@ def serve(
     raise typer.Exit(status)
 
 
-def main() -> None:
-    """Run the command; a wrong option is one line that names it, and exit status 2."""
-    try:
-        status = app(standalone_mode=False)
-    except typer.TyperException as error:
-        typer.echo(f"{PROGRAM}: {error.format_message()}", err=True)
-        status = error.exit_code
-    sys.exit(status)
+def main() -> NoReturn:
+    """The entry point of the command."""
+    run_command(app, PROGRAM)

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
@@ -18,6 +18,7 @@ from match_server.console import (
     VersionOption,
     configure_logging,
     refuse,
+    run_command,
 )
 from match_server.errors import ScriptError, SettingsError
 from match_server.local_set import LocalSet
@@ -156,9 +157,9 @@ def dev(
     _run(run)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """The entry point of the command."""
-    app(prog_name="match-server")
+    run_command(app, "match-server")
 
 
 def _load(**options: Any) -> Settings:

@@ -96,6 +96,16 @@ def refuse(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
+def run_command(app: typer.Typer, program: str) -> NoReturn:
+    """Run a command to its exit status; a wrong option is one line that names it, and exit status 2."""
+    try:
+        status = app(prog_name=program, standalone_mode=False)
+    except typer.TyperException as error:
+        typer.echo(f"{program}: {error.format_message()}", err=True)
+        status = error.exit_code
+    sys.exit(status)
+
+
 @contextmanager
 def ending_cleanly() -> Iterator[None]:
     """Let Ctrl-C end a command without a traceback."""

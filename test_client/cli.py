@@ -1,7 +1,6 @@
 """The command: options in, a report and an exit status out."""
 
 import secrets
-import sys
 from collections.abc import Callable
 from typing import Annotated, NoReturn, TypeVar
 
@@ -16,6 +15,7 @@ from match_server.console import (
     VersionOption,
     configure_logging,
     ending_cleanly,
+    run_command,
 )
 from test_client.distributions import parse_distribution
 from test_client.objectives import Limits, judge
@@ -185,10 +185,5 @@ def _read(option: str, parse: Callable[[str], T], text: str) -> T:
 
 
 def main() -> NoReturn:
-    """Run the command; a wrong option is one line on stderr, and exit status 2."""
-    try:
-        status = app(standalone_mode=False)
-    except typer.TyperException as error:
-        typer.echo(f"test-client: {error.format_message()}", err=True)
-        status = error.exit_code
-    sys.exit(status)
+    """The entry point of the command."""
+    run_command(app, "test-client")

@@ -22,7 +22,7 @@ local function next_seq(seq, redis_us)
 end
 
 -- Decide on each item of the batch, `width` arguments each from ARGV[first] on. An item that fails is answered with its
--- error, and the others go on: one poisonous player must not fail two hundred (races.md 16), nor keep what the others
+-- error, and the others go on: one poisonous player must not fail two hundred (docs/races.md, 16), nor keep what the others
 -- have in common from being written behind the loop.
 local function each_item(first, width, decide)
   local reply = {}

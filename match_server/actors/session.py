@@ -2,7 +2,7 @@
 
 While a request is under way, everything else waits in the mailbox. So a client's messages keep their order; a frame
 that came over the player's channel is looked at only once Redis has said whether this connection owns the player
-(races.md 12); and a session outlives its own last request before it leaves (races.md 11).
+(docs/races.md, 12); and a session outlives its own last request before it leaves (docs/races.md, 11).
 """
 
 import json

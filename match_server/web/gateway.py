@@ -1,7 +1,7 @@
 """The gateway of `/ws/`: socket <-> session. It reads all the time and never waits for business work.
 
 An application that stops reading would stop uvicorn from seeing pongs, and healthy clients would be cut off
-(races.md 14). So each message goes into the session's mailbox at once; what is too much is refused here.
+(docs/races.md, 14). So each message goes into the session's mailbox at once; what is too much is refused here.
 """
 
 import asyncio

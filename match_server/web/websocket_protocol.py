@@ -3,7 +3,7 @@
 What it adds, each for a fact of uvicorn 0.5x's `websockets-sansio`:
 
 - `peer_closed`: uvicorn reports 1005 for a browser's `ws.close()` and for a cut link alike, and 1012 for a close that
-  the server began. Who began the close is recorded here, never guessed from the code (races.md 9).
+  the server began. Who began the close is recorded here, never guessed from the code (docs/races.md, 9).
 - `send_frame` and `close` never wait. A peer that does not read is cut off once its buffer is over the limit.
 - A peer that stopped reading is never freed by the ping timeout alone, since the transport's close waits for its
   buffer; it is aborted here. The same goes for a peer that floods pings and reads no pongs.
