@@ -28,7 +28,10 @@ local function decide(player, connection, node, operation, resume_token)
   local record = load_player(player)
   local seq
   if record then
-    if record.connection == connection and tonumber(record.operation) >= tonumber(operation) then
+    -- A node that stood still past its lease has lost the player meanwhile; it puts it back once it has this answer.
+    local own = record.connection == connection
+      or record.connection == '' and call('HGET', POOL .. 'player:' .. player, 'lost') == connection
+    if own and tonumber(record.operation) >= tonumber(operation) then
       return owned('queued', player, record)
     end
     if record.state ~= 'matched' then

@@ -4,39 +4,41 @@
 --
 -- KEYS    clock
 -- ARGV    limit
--- RETURN  loading_timeouts allocation_timeouts
+-- WHERE   limit: of players, in all these sessions together
+-- RETURN  loading_timeouts allocation_timeouts more
 -- CODES   none
 -- TOUCHES clock modes player:* left:* queue:* waiting:* held node_players:* loading:* sessions:*
 -- SENDS   notifications:*
 -- INCLUDE pool players servers sessions
 
-local limit = ARGV[1]
+local budget = tonumber(ARGV[1])
 local now_us, redis_us = clock()
 local timeouts = { loading = 0, unplaced = 0 }
 
-local function due(stage, game_mode)
-  return call('ZRANGEBYSCORE', POOL .. 'sessions:' .. stage .. ':' .. game_mode, '-inf', int(now_us), 'LIMIT', 0, limit)
+local function each_due(stage, game_mode, finish)
+  local key = POOL .. 'sessions:' .. stage .. ':' .. game_mode
+  for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', int(now_us), 'LIMIT', 0, math.max(0, budget))) do
+    local session = budget > 0 and load_listed(id, game_mode)
+    if session then
+      finish(session)
+      timeouts[stage] = timeouts[stage] + 1
+      budget = budget - #session.players
+    end
+  end
 end
 
 for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do
-  for _, id in ipairs(due('loading', game_mode)) do
-    local session, at_fault = load_listed(id, game_mode), {}
-    if session then
-      for _, player in ipairs(session.players) do
-        if call('HGET', POOL .. 'loading:' .. id, player) == 'loading' then
-          at_fault[player] = 'loading_timeout'
-        end
+  each_due('loading', game_mode, function(session)
+    local at_fault = {}
+    for _, player in ipairs(session.players) do
+      if call('HGET', POOL .. 'loading:' .. session.id, player) == 'loading' then
+        at_fault[player] = 'loading_timeout'
       end
-      cancel(session, 'loading_timeout', at_fault, now_us, redis_us)
-      timeouts.loading = timeouts.loading + 1
     end
-  end
-  for _, id in ipairs(due('unplaced', game_mode)) do
-    local session = load_listed(id, game_mode)
-    if session then
-      cancel(session, 'allocation_failed', {}, now_us, redis_us)
-      timeouts.unplaced = timeouts.unplaced + 1
-    end
-  end
+    cancel(session, 'loading_timeout', at_fault, now_us, redis_us)
+  end)
+  each_due('unplaced', game_mode, function(session)
+    cancel(session, 'allocation_failed', {}, now_us, redis_us)
+  end)
 end
-return { timeouts.loading, timeouts.unplaced }
+return { timeouts.loading, timeouts.unplaced, budget > 0 and 0 or 1 }

@@ -51,7 +51,9 @@ for i = first_absent, repeated and 0 or first_stranger - 1 do
   elseif missed then
     free_slot(server_id, ARGV[i], now_us)
   end
-  local fate = call('HGET', reserved, ARGV[i])
+  -- It may be there under an id of the server's own choice: only a list without strangers denies it before its time.
+  local denied = first_stranger > #ARGV or abandoned(ARGV[i])
+  local fate = denied and call('HGET', reserved, ARGV[i])
   if fate == 'unknown 0' then
     call('HSET', reserved, ARGV[i], 'unknown 1')
   elseif fate == 'unknown 1' then

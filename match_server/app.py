@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,7 +13,6 @@ import uvicorn
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.routing import WebSocketRoute
 
 from match_server.actors import allocator, janitor, matchmaker, session
@@ -26,7 +24,14 @@ from match_server.actors.matchmaker import Matchmaker, MatchmakerMessage
 from match_server.actors.subscriber import Subscriber, SubscriberMessage, Subscriptions
 from match_server.config import GameMode, Settings
 from match_server.errors import StoreUnavailable
-from match_server.processes import BACKLOG, allow_descriptors, bound_socket, inherited_socket, stopping_on_signals
+from match_server.processes import (
+    BACKLOG,
+    allow_descriptors,
+    bound_socket,
+    calm_garbage_collector,
+    inherited_socket,
+    stopping_on_signals,
+)
 from match_server.resume_tokens import TokenMint
 from match_server.servers.http_provider import HttpProvider
 from match_server.store.client import connect, redact
@@ -40,7 +45,7 @@ from match_server.web.gateway import Gateway
 from match_server.web.limits import ConnectionLimit
 from match_server.web.metrics import Metrics
 from match_server.web.operators import OperatorEndpoints
-from match_server.web.problems import Problem, Refused, on_http_exception, on_refused, problem
+from match_server.web.problems import Refused, on_bug, on_http_exception, on_refused, on_store_unavailable
 from match_server.web.servers import ServerEndpoints
 from match_server.web.websocket_protocol import HttpConnection, PlayerConnection
 
@@ -49,6 +54,7 @@ log = structlog.get_logger(__name__)
 # Stopped in this order, each phase emptied before the next begins (sessions, in the gateway, are phase 0).
 _MATCHMAKER_PHASE, _ALLOCATOR_PHASE, _JANITOR_PHASE, _SUBSCRIBER_PHASE = 1, 2, 3, 4
 _SUBSCRIBER_MAILBOX = 100_000
+_READY_SECONDS = 3.0
 _OTHER_DESCRIPTORS = 512  # Redis, dedicated servers, operators
 _CLOSE_SHARE = 0.5  # of the stop deadline, for connections to close
 _ACTORS_SHARE = 0.7  # of what is left then, for the actors; the rest is for a last word to Redis
@@ -63,6 +69,7 @@ class Started:
     node: str
     port: int
     redis_url: str  # what other programs on this machine may connect to; without its password
+    ready: bool  # False when Redis has not answered yet: it listens, and refuses requests until then
     stop: Callable[[], None]  # begins the orderly stop
 
 
@@ -130,13 +137,14 @@ class Node:
             if handle_signals:
                 stack.enter_context(stopping_on_signals(self.stop))
             self._make_room()
-            _calm_garbage_collector()
+            calm_garbage_collector()
             serving = system.own(self._server.serve(sockets=[listener]), name="http")
             while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn sets no event
                 await asyncio.sleep(0.005)
             if self._server.started:
+                ready = await self._becomes_ready()
                 port = listener.getsockname()[1]
-                on_started(Started(self._node, port, redact(redis_url), self.stop))
+                on_started(Started(self._node, port, redact(redis_url), ready, self.stop))
             await serving
             await self._stop_actors(system, stores)
 
@@ -153,6 +161,21 @@ class Node:
         allowed = allow_descriptors(connections + _OTHER_DESCRIPTORS)
         if allowed < connections:
             log.warning("open_files_limited", limit=allowed, max_connections=connections, fix="raise ulimit -n")
+
+    @property
+    def _ready(self) -> bool:
+        """Redis has been reached: its secret is known, the pub/sub link stands."""
+        return self._tokens.ready and self._subscriptions.confirmed
+
+    async def _becomes_ready(self) -> bool:
+        """Wait for it, for a moment: a Redis that is not there may come later."""
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                while not (self._ready or self._draining):  # noqa: ASYNC110 - two parts of the node bring it about
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            return False
+        return self._ready
 
     def _listener(self) -> AbstractContextManager[socket.socket]:
         if self._listen_fd is not None:
@@ -278,7 +301,7 @@ class Node:
                 await stores.upkeep.ping()
             except StoreUnavailable as error:
                 return f"Redis does not answer: {error}"
-            if not (self._tokens.ready and self._subscriptions.confirmed):
+            if not self._ready:
                 return "Redis answers; the scripts and the pub/sub link are being set up"
             return None
 
@@ -310,8 +333,8 @@ class Node:
             exception_handlers={
                 Refused: on_refused,
                 HTTPException: on_http_exception,
-                StoreUnavailable: _on_store_unavailable,
-                Exception: _on_bug,
+                StoreUnavailable: on_store_unavailable,
+                Exception: on_bug,
             },
         )
 
@@ -360,28 +383,8 @@ async def embedded_redis(stack: AsyncExitStack, settings: Settings) -> EmbeddedR
     return embedded
 
 
-def _calm_garbage_collector() -> None:
-    """Look through what lives rarely: connections make few cycles, and each full pass stops the node for their sake.
-
-    With the default thresholds a third of a burst's time went there; see docs/benchmarks.md.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
-
-
 def _us(seconds: float) -> int:
     return int(seconds * 1_000_000)
-
-
-async def _on_store_unavailable(_request: Request, _error: Exception) -> Problem:
-    return problem(503, "Redis is out of reach; try again", headers={"Retry-After": "1"})
-
-
-async def _on_bug(request: Request, error: Exception) -> Problem:
-    error_id = uuid.uuid4().hex
-    log.error("request_failed", error_id=error_id, method=request.method, path=request.url.path, exc_info=error)
-    return problem(500, "a bug of ours; it is logged under error_id", error_id=error_id)
 
 
 @asynccontextmanager

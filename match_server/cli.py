@@ -21,7 +21,7 @@ from match_server.console import (
     run_command,
 )
 from match_server.errors import ScriptError, SettingsError
-from match_server.local_set import LocalSet
+from match_server.local_set import Interrupted, LocalSet
 from match_server.workers import Workers
 
 log = structlog.get_logger(__name__)
@@ -80,9 +80,10 @@ def serve(
     configure_logging(log_format, log_level)
     settings = _load(host=host, port=port, redis_url=redis_url, game_modes=game_modes)
 
-    def say_ready(port: int, redis_url: str) -> None:
+    def say_ready(port: int, redis_url: str, ready: bool = True) -> None:
         base = f"{_shown_host(settings)}:{port}"
-        typer.echo(f"match-server ready on ws://{base}/ws/ and http://{base} (Redis: {redis_url})")
+        state, why = ("ready", "") if ready else ("listening, but not ready", ": Redis does not answer yet")
+        typer.echo(f"match-server {state} on ws://{base}/ws/ and http://{base} (Redis: {redis_url}){why}")
         sys.stdout.flush()
 
     if workers > 1:
@@ -90,7 +91,11 @@ def serve(
         given += ["--game-modes", game_modes] if game_modes else []
         _run(lambda: Workers(settings, count=workers, arguments=given).run(say_ready))
     else:
-        _run(lambda: Node(settings, listen_fd=listen_fd).run(lambda node: say_ready(node.port, node.redis_url)))
+        _run(
+            lambda: Node(settings, listen_fd=listen_fd).run(
+                lambda node: say_ready(node.port, node.redis_url, node.ready)
+            )
+        )
 
 
 @app.command()
@@ -113,9 +118,12 @@ def demo(
 
     async def run() -> int:
         async with running_node(settings) as node, LocalSet(settings, node) as local:
-            for server in range(1, servers + 1):
-                await local.start_server(f"demo-{server}", capacity=players, session_seconds=2)
-            return await local.simulate(players=players, seed=seed)
+            try:
+                for server in range(1, servers + 1):
+                    await local.start_server(f"demo-{server}", capacity=players, session_seconds=2)
+                return await local.simulate(players=players, seed=seed)
+            except Interrupted:
+                return 130
 
     _run(run)
 
@@ -137,8 +145,11 @@ def dev(
 
     async def run() -> None:
         async with running_node(settings) as node, LocalSet(settings, node) as local:
-            for server in range(1, servers + 1):
-                await local.start_server(f"dev-{server}", capacity=capacity, session_seconds=60)
+            try:
+                for server in range(1, servers + 1):
+                    await local.start_server(f"dev-{server}", capacity=capacity, session_seconds=60)
+            except Interrupted:
+                return
             base = f"{_shown_host(settings)}:{node.port}"
             modes = ", ".join(f"{mode.name} ({mode.players} players)" for mode in settings.game_modes)
             typer.echo(
@@ -152,7 +163,7 @@ def dev(
                 "Ctrl-C stops everything."
             )
             sys.stdout.flush()
-            await local.until_signal()
+            await local.until_stopped()
 
     _run(run)
 

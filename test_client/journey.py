@@ -336,6 +336,7 @@ class Journey:
         if self.state in {State.IDLE, State.MATCHED}:
             self._violated(f"dequeued while {self.state}")
         self.state, self.end = State.LEFT, f"dequeued:{message.reason}"
+        self._expected.clear()  # what was asked of the place that is gone will not be answered any more
         return Step.END
 
     # --- refusals ---

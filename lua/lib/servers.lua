@@ -80,16 +80,18 @@ end
 
 -- Forget a server and void its slots: its lease ran out, it left, or a new incarnation took its place.
 local function forget_server(server_id)
-  local active = call('HKEYS', POOL .. 'active:' .. server_id)
-  for _, session_id in ipairs(active) do
-    call('ZREM', POOL .. 'session_deadlines', server_id .. ' ' .. session_id)
+  local active = call('HLEN', POOL .. 'active:' .. server_id)
+  if call('HEXISTS', POOL .. 'server:' .. server_id, 'max_session_seconds') == 1 then
+    for _, session_id in ipairs(call('HKEYS', POOL .. 'active:' .. server_id)) do
+      call('ZREM', POOL .. 'session_deadlines', server_id .. ' ' .. session_id)
+    end
   end
-  call('DEL', POOL .. 'server:' .. server_id, POOL .. 'reserved:' .. server_id, POOL .. 'active:' .. server_id,
+  call('UNLINK', POOL .. 'server:' .. server_id, POOL .. 'reserved:' .. server_id, POOL .. 'active:' .. server_id,
     POOL .. 'ended:' .. server_id)
   call('ZREM', POOL .. 'servers', server_id)
   call('ZREM', POOL .. 'quarantine', server_id)
   call('HDEL', POOL .. 'servers:open', server_id)
-  return #active
+  return active
 end
 
 -- A session is over: free its slot. A tombstone meets the confirmation that may still be on its way.

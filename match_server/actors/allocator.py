@@ -4,7 +4,7 @@ A slow server holds up nobody but its own orders. Calls run beside the mailbox a
 confirmations and failures gather there and go to Redis in one script call each.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -24,6 +24,7 @@ MAILBOX_LIMIT = 20_000
 _BATCH = 64
 _BATCHES_IN_FLIGHT = 2
 _SINGLES_IN_FLIGHT = 4
+_REMEMBERED = 10_000  # orders that arrive late do so within moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class Allocator(Actor[AllocatorMessage]):
         self._lanes: dict[tuple[str, str, bool], _Lane] = {}  # by server, where it was, and whether it takes batches
         self._working: dict[str, Order] = {}  # by loading session, until Redis has taken note of the outcome
         self._asked_again: set[str] = set()  # loading sessions whose create was sent a second time
+        self._settled: OrderedDict[str, int] = OrderedDict()  # loading session -> attempt, of the last ones
         self._unsettled: list[tuple[Order, Confirm | Fail]] = []  # outcomes that Redis could not take yet
 
     async def started(self) -> None:
@@ -112,6 +114,8 @@ class Allocator(Actor[AllocatorMessage]):
         known = self._working.get(order.loading_session_id)
         if known and known.attempt >= order.attempt:
             return  # the same order twice: a repeated answer, or a lease that ran out while we were late
+        if self._settled.get(order.loading_session_id, 0) >= order.attempt:
+            return  # an answer that was overtaken by the end of its allocation: a second create would be made of it
         self._working[order.loading_session_id] = order
         self._asked_again.discard(order.loading_session_id)
         self._lane(order).waiting.append(order)
@@ -176,10 +180,12 @@ class Allocator(Actor[AllocatorMessage]):
         fails = [(order, item) for order, item in self._unsettled if isinstance(item, Fail)]
         try:
             if confirms:
-                fails += self._confirmed(confirms, await self._store.confirm([item for _, item in confirms]))
+                fails += self._confirmed(
+                    confirms, await self._store.confirm([item for _, item in confirms], players=_most(confirms))
+                )
                 self._unsettled = list(fails)
             if fails:
-                self._failed(fails, await self._store.fail([item for _, item in fails]))
+                self._failed(fails, await self._store.fail([item for _, item in fails], players=_most(fails)))
                 self._unsettled = []
         except StoreUnavailable:
             return
@@ -225,6 +231,9 @@ class Allocator(Actor[AllocatorMessage]):
 
     def _forget(self, order: Order) -> None:
         """Nothing is left to do for this attempt; a later one of the same session stays."""
+        self._settled[order.loading_session_id] = order.attempt
+        if len(self._settled) > _REMEMBERED:
+            self._settled.popitem(last=False)
         if self._is_current(order):
             del self._working[order.loading_session_id]
             self._asked_again.discard(order.loading_session_id)
@@ -237,3 +246,8 @@ class Allocator(Actor[AllocatorMessage]):
             )
         except StoreUnavailable:
             return  # while Redis is away nobody sweeps, and no lease runs out
+
+
+def _most(outcomes: Sequence[tuple[Order, Confirm | Fail]]) -> int:
+    """The most players that any of these matches has."""
+    return max(len(order.players) for order, _ in outcomes)

@@ -76,6 +76,14 @@ class Desk:
             except (StoreUnavailable, ActorError):
                 await asyncio.sleep(_INTENT_RETRY_SECONDS)
 
+    def leave_to_hold(self, game_mode: str, player_id: str, grace_seconds: float) -> None:
+        """Have the player held, without waiting for it. Should that fail, the janitor finds it unattended."""
+        item = journey.Hold(player_id, self._port.connection, int(grace_seconds * 1_000_000))
+        try:
+            self._context.matchmakers[game_mode].tell(JourneyRequest(item))
+        except ActorError:
+            log.warning("player_not_held", player_id=player_id)
+
     async def subscribe(self, player_id: str) -> None:
         """Listen to a player's channel, and to no other; returns once Redis has confirmed it.
 

@@ -99,8 +99,14 @@ class Janitor(Actor[JanitorMessage]):
         known = await self._upkeep.renew(lease_us=lease_us, game_modes=self._game_modes)
         if self._known and not known:
             log.warning("node_was_thought_dead")
-            self._subscriber.tell(CatchUpAll())
+            self._catch_up_all()
         self._known = True
+
+    def _catch_up_all(self) -> None:
+        try:
+            self._subscriber.tell(CatchUpAll())
+        except (MailboxFull, ActorStopped):
+            log.warning("catch_up_left_out")  # the periodic one comes within half a minute
 
     async def _reconcile(self) -> None:
         """Hold players whom Redis attributes to this node and whom no session of it attends to.
@@ -111,8 +117,8 @@ class Janitor(Actor[JanitorMessage]):
         unattended = await self._upkeep.unattended(self._listening)
         ghosts, self._unattended = unattended & self._unattended, unattended
         if ghosts:
-            held = await self._upkeep.hold_unattended(ghosts, grace_us=self._grace_us)
-            log.warning("unattended_players_held", count=held)
+            held = await self._upkeep.release(ghosts, grace_us=self._grace_us)
+            log.warning("unattended_players_released", count=len(ghosts), held=held)
 
     async def _sweep(self) -> None:
         swept = await self._upkeep.sweep(
@@ -121,12 +127,14 @@ class Janitor(Actor[JanitorMessage]):
         if self._epoch not in {None, swept.epoch}:
             log.warning("redis_may_have_lost_data", epoch=swept.epoch)
             self._tokens.learn(await self._upkeep.secret(self._tokens.secret))
-            self._subscriber.tell(CatchUpAll())
+            self._catch_up_all()
         self._epoch = swept.epoch
         if not swept.acted:
             log.info("clock_stood_still", seconds=round(swept.gap_seconds, 3))
             return
         self._observe(swept)
+        if swept.more:
+            self.ref.tell(_Sweep())
         if swept.dead_nodes:
             log.warning("nodes_dead", nodes=swept.dead_nodes)
         if swept.lost_servers:

@@ -5,9 +5,7 @@ that came over the player's channel is looked at only once Redis has said whethe
 (docs/races.md, 12); and a session outlives its own last request before it leaves (docs/races.md, 11).
 """
 
-import json
-import math
-from collections import deque
+import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -15,7 +13,7 @@ import structlog
 from match_server import protocol
 from match_server.actors.core import Actor
 from match_server.actors.desk import Desk, SessionContext
-from match_server.actors.matchmaker import InternalError, JourneyRequest
+from match_server.actors.matchmaker import InternalError
 from match_server.actors.port import (
     CatchUp,
     Closed,
@@ -27,7 +25,7 @@ from match_server.actors.port import (
     Socket,
     TakenOver,
 )
-from match_server.actors.told import Told
+from match_server.actors.told import LateFrames, Told
 from match_server.errors import (
     ActorError,
     CloseCode,
@@ -43,6 +41,7 @@ log = structlog.get_logger(__name__)
 MAILBOX_LIMIT = 512
 RETRY_AFTER_SECONDS = 1.0
 STOPPING_GRACE_SECONDS = 30.0
+_CATCH_UP_RETRY_SECONDS = 0.25
 
 
 class Session(Actor[SessionMessage]):
@@ -57,7 +56,7 @@ class Session(Actor[SessionMessage]):
         self._connection = port.connection
         self._desk = Desk(context, port)
         self._journey: Told | None = None
-        self._late: deque[tuple[int, Frame]] = deque()  # read from the record, by seq, and not delivered yet
+        self._late = LateFrames()
 
     async def receive(self, batch: Sequence[SessionMessage]) -> None:
         """Handle messages one after the other."""
@@ -66,7 +65,7 @@ class Session(Actor[SessionMessage]):
                 case Frame():
                     self._deliver_in_order(message)
                 case DeliverLate():
-                    self._deliver_late(math.inf)
+                    self._deliver_all(self._late.rest())
                 case Inbound(request):
                     await self._handle(request)
                 case CatchUp():
@@ -78,17 +77,12 @@ class Session(Actor[SessionMessage]):
 
     def crashed(self, error_id: str) -> None:
         """End this connection alone. Its player is held, not lost: the client may resume."""
-        self._socket.send(
-            protocol.error_frame(ErrorCode.INTERNAL_ERROR, "this connection failed; reconnect", error_id=error_id)
-        )
+        failed = "this connection failed; reconnect"
+        self._socket.send(protocol.error_frame(ErrorCode.INTERNAL_ERROR, failed, error_id=error_id))
         self._socket.close(CloseCode.INTERNAL)
         self._desk.unsubscribe()
         if self._journey and self._journey.running:
-            held = journey.Hold(self._journey.player_id, self._connection, int(STOPPING_GRACE_SECONDS * 1_000_000))
-            try:
-                self._context.matchmakers[self._journey.game_mode].tell(JourneyRequest(held))
-            except ActorError:
-                log.warning("player_not_held", player_id=self._journey.player_id)
+            self._desk.leave_to_hold(self._journey.game_mode, self._journey.player_id, STOPPING_GRACE_SECONDS)
 
     # --- what the client asks ---
 
@@ -108,19 +102,13 @@ class Session(Actor[SessionMessage]):
                     await self._resume(message)
         except (StoreUnavailable, ActorError):
             # The request may have taken effect; the frames that follow, or a repeat of it, will say.
+            busy = f"{message.type} could not be carried out now; repeat it"
             self._socket.send(
-                protocol.error_frame(
-                    ErrorCode.SERVER_BUSY,
-                    f"{message.type} could not be carried out now; repeat it",
-                    retry_after_seconds=RETRY_AFTER_SECONDS,
-                )
+                protocol.error_frame(ErrorCode.SERVER_BUSY, busy, retry_after_seconds=RETRY_AFTER_SECONDS)
             )
         except InternalError as error:
-            self._socket.send(
-                protocol.error_frame(
-                    ErrorCode.INTERNAL_ERROR, f"{message.type} failed on our side", error_id=error.error_id
-                )
-            )
+            failed = f"{message.type} failed on our side"
+            self._socket.send(protocol.error_frame(ErrorCode.INTERNAL_ERROR, failed, error_id=error.error_id))
 
     async def _enqueue(self, message: protocol.Enqueue) -> None:
         if not self._may_speak_for(message.player_id):
@@ -253,11 +241,17 @@ class Session(Actor[SessionMessage]):
         accepted = self._journey.accept(player_id, data) if self._journey else None
         if accepted:
             kind, frame = accepted
+            tell = log.info if kind in _UNUSUAL else log.debug
+            tell("player_told", type=kind, player_id=player_id, connection=self._connection)
             self._context.observe_delivery(kind)
             self._socket.send(frame)
 
     async def _catch_up(self) -> None:
-        """Read what the channel may have lost. Redis away, or a bug (logged there): the next round tries again."""
+        """Read what the channel may have lost.
+
+        While Redis is away, nothing later is passed on either: the frames in between would be missing for good. After
+        a bug (logged there) the next round tries again.
+        """
         current = self._journey
         if current is None or not current.running or current.state == "unsure":
             return
@@ -269,13 +263,26 @@ class Session(Actor[SessionMessage]):
             answer = await self._desk.ask(current.game_mode, wanted)
             if answer.code == "behind":
                 await self._reassert(current)
+                current.behind = False
                 return
-        except (StoreUnavailable, ActorError, InternalError):
+        except InternalError:
             return
+        except (StoreUnavailable, ActorError):
+            if not current.behind:
+                current.behind = True
+                self.background(self._stay_behind(current))
+            return
+        current.behind = False
         if answer.code == "taken_over":
             self._let_go(current.player_id)
         else:
-            self._keep_late(current, answer.fields)
+            self._keep_late(answer.fields)
+
+    async def _stay_behind(self, current: Told) -> None:
+        """Ask for another catch-up, until one succeeds or the journey is another."""
+        while current.behind and self._journey is current:
+            await asyncio.sleep(_CATCH_UP_RETRY_SECONDS)
+            self._port.catch_up()
 
     async def _reassert(self, current: Told) -> None:
         """Redis has lost the player, or what it was told; or this node was thought dead. Put it back."""
@@ -296,33 +303,28 @@ class Session(Actor[SessionMessage]):
         match answer.code:
             case "ok":
                 current.epoch = answer.fields[0]
-                self._keep_late(current, answer.fields[1:])
+                self._keep_late(answer.fields[1:])
             case "taken_over":
                 self._let_go(current.player_id)
             case "gone":
                 gone = protocol.Dequeued(seq=current.seq + 1, reason="disconnected")
                 self._deliver(current.player_id, protocol.encode(gone).encode())
 
-    def _keep_late(self, current: Told, frames: Sequence[str]) -> None:
-        """What a record says is delivered among what the channel has brought meanwhile, each by its `seq`.
-
-        Neither may go first: the channel may have brought earlier frames that the record has forgotten, and later
-        ones that overtook this answer on their way (tests/simulation/test_regressions.py::test_a_late_frame_*).
-        """
-        for frame in frames:
-            self._late.append((json.loads(frame)["seq"], Frame(current.player_id, frame.encode())))
+    def _keep_late(self, frames: Sequence[str]) -> None:
+        self._late.keep(frames)
         if frames:
             self._port.deliver_late()
 
     def _deliver_in_order(self, frame: Frame) -> None:
-        if self._late:
-            self._deliver_late(json.loads(frame.data)["seq"])
+        if self._journey and self._journey.behind:
+            return  # the record has it, too, and what came before
+        self._deliver_all(self._late.before(frame.data))
         self._deliver(frame.player_id, frame.data)
 
-    def _deliver_late(self, before_seq: float) -> None:
-        while self._late and self._late[0][0] < before_seq:
-            _, frame = self._late.popleft()
-            self._deliver(frame.player_id, frame.data)
+    def _deliver_all(self, frames: Sequence[bytes]) -> None:
+        for frame in frames:
+            if self._journey:
+                self._deliver(self._journey.player_id, frame)
 
     async def _check_owner(self, player_id: str) -> None:
         """Another connection took the player over. By now this one may have resumed it: ask (docs/races.md, 13b)."""
@@ -338,6 +340,7 @@ class Session(Actor[SessionMessage]):
             self._journey = None
             self._desk.unsubscribe()
             self._socket.close(CloseCode.TAKEN_OVER)
+            log.info("player_taken_over", player_id=player_id, connection=self._connection)
 
     # --- the end ---
 
@@ -354,6 +357,8 @@ class Session(Actor[SessionMessage]):
                 else:
                     item = journey.Hold(current.player_id, self._connection, int(grace_seconds * 1_000_000))
                 await self._desk.carry_out(current.game_mode, item)
+                event = "player_left" if left else "player_held"
+                log.info(event, player_id=current.player_id, state=current.state, connection=self._connection)
         except (InternalError, ActorError):
             # Logged where it happened; or this node stops, and holds whoever is still attributed to it.
             log.debug("leave_left_to_the_node", connection=self._connection)
@@ -388,6 +393,7 @@ class Session(Actor[SessionMessage]):
         return ", ".join(self._context.matchmakers)
 
 
+_UNUSUAL = {"match_cancelled", "dequeued", "resumed"}  # the usual course of a journey is logged at debug
 _REFUSALS = {
     "already_in_queue": "this player is in the queue or in a match; resume with its token to take it over",
     "queue_paused": "an operator has paused this game mode",

@@ -1,6 +1,9 @@
 """What a connection's client has been told of its player's journey. Redis knows better; this knows what was said."""
 
 import json
+import math
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _STATE_AFTER = {
@@ -24,6 +27,7 @@ class Told:
     seq: int = 0  # of the last frame
     loading_session_id: str = ""  # of the last frame, if it named one
     last: tuple[str, str] = ("", "")  # the last frame's type and loading session
+    behind: bool = False  # frames may have been lost, and the record could not be read since
     state: str = "queued"  # queued, loading, matched or over; or unsure, while Redis has not said whose player it is
 
     @property
@@ -59,3 +63,35 @@ class Told:
         self.loading_session_id = session_id
         self.state = _STATE_AFTER.get(kind, self.state)
         return kind, data
+
+
+class LateFrames:
+    """Frames read from a player's record, delivered among those that the channel brings meanwhile, each by its `seq`.
+
+    Neither may go first: the channel may have brought earlier frames that the record has forgotten, and later ones
+    that overtook the reading on their way.
+    """
+
+    def __init__(self) -> None:
+        self._frames: deque[tuple[int, bytes]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._frames)
+
+    def keep(self, frames: Iterable[str]) -> None:
+        """Take what a record says, in order."""
+        self._frames.extend((json.loads(frame)["seq"], frame.encode()) for frame in frames)
+
+    def before(self, frame: bytes) -> list[bytes]:
+        """Those whose turn comes before this one."""
+        return self._take(json.loads(frame)["seq"]) if self._frames else []
+
+    def rest(self) -> list[bytes]:
+        """All that are left."""
+        return self._take(math.inf)
+
+    def _take(self, before_seq: float) -> list[bytes]:
+        taken = []
+        while self._frames and self._frames[0][0] < before_seq:
+            taken.append(self._frames.popleft()[1])
+        return taken

@@ -4,7 +4,7 @@ import re
 from urllib.parse import urlsplit, urlunsplit
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.connection import BlockingConnectionPool, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -40,10 +40,11 @@ def connect(url: str) -> Redis:
     RESP2, since redis-py's maintenance notifications on RESP3 can shift the replies of a pooled connection.
     """
     check_url(url)
-    pool = ConnectionPool.from_url(
+    pool = BlockingConnectionPool.from_url(  # a burst of operators' reads waits for its turn
         url,
         protocol=2,
         max_connections=_MAX_CONNECTIONS,
+        timeout=_SOCKET_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=_SOCKET_TIMEOUT_SECONDS,
         socket_connect_timeout=_CONNECT_TIMEOUT_SECONDS,

@@ -247,7 +247,12 @@ class JourneyStore:
             (Call("catch_up", (), step.catch_ups), _into(result.catch_ups, _answer)),
             (Call("reassert", (), step.reasserts), _into(result.reasserts, _answer)),
         ]
-        plan = [(chunk, sink) for call, sink in batches for chunk in call.chunks()]
+        # A leave may end a match, and a reassertion too: that touches all of its players.
+        plan = [
+            (chunk, sink)
+            for call, sink in batches
+            for chunk in call.chunks(size if call.script in {"leave", "reassert"} else 1)
+        ]
         if step.place:
             arguments = (game_mode, policy.node, policy.lease_us, policy.wait_us, _PLACED_PER_CALL)
             plan.append((Call("place", arguments), result.take_placed))
@@ -261,13 +266,13 @@ class JourneyStore:
             sink([reply] * len(call.items) if isinstance(reply, StoreUnavailable) else reply)
         return result
 
-    async def confirm(self, items: Sequence[Confirm]) -> list[Confirmed | ItemFailed]:
-        """Turn created sessions into matches and tell their players.
+    async def confirm(self, items: Sequence[Confirm], *, players: int = 2) -> list[Confirmed | ItemFailed]:
+        """Turn created sessions into matches and tell their players, `players` at most in each.
 
         Raises:
             StoreUnavailable: Redis gave no answer; may be repeated.
         """
-        reply = await self._in_chunks(Call("confirm", (MATCHED_RECORD_SECONDS,), items))
+        reply = await self._in_chunks(Call("confirm", (MATCHED_RECORD_SECONDS,), items), players)
         return [
             entry
             if isinstance(entry, ItemFailed)
@@ -279,23 +284,23 @@ class JourneyStore:
             for entry in reply
         ]
 
-    async def fail(self, items: Sequence[Fail]) -> list[tuple[str, Order | None] | ItemFailed]:
-        """End an attempt: another server, a wait for a slot, or the queue again.
+    async def fail(self, items: Sequence[Fail], *, players: int = 2) -> list[tuple[str, Order | None] | ItemFailed]:
+        """End an attempt: another server, a wait for a slot, or the queue again; `players` at most in each match.
 
         Raises:
             StoreUnavailable: Redis gave no answer; may be repeated.
         """
         policy = self._policy
         arguments = (policy.node, policy.lease_us, policy.wait_us, policy.attempts)
-        reply = await self._in_chunks(Call("fail", arguments, items))
+        reply = await self._in_chunks(Call("fail", arguments, items), players)
         return [
             entry if isinstance(entry, ItemFailed) else (_text(entry[0]), Order.parse(entry[1]) if entry[1] else None)
             for entry in reply
         ]
 
-    async def _in_chunks(self, call: Call) -> list[Any]:
+    async def _in_chunks(self, call: Call, players: int) -> list[Any]:
         entries: list[Any] = []
-        for reply in await self._runner.run(call.chunks()):
+        for reply in await self._runner.run(call.chunks(players)):
             if isinstance(reply, StoreUnavailable):
                 raise reply
             entries.extend(reply)

@@ -53,13 +53,14 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
     "remove_server": ("server_id", ""),
     "renew": ("node lease_us game_modes", "game_mode loading_session_id"),
     "resume": ("", "player_id connection node operation resume_token game_mode made_at_us"),
+    "release_players": ("node grace_us", "player_id"),
     "retire_node": ("node grace_us limit", ""),
     "servers": ("offset limit", ""),
     "sweep": ("period_us run_id new_epoch", ""),
     "try_match": ("game_mode size cap seed loading_timeout_us", ""),
 }
 
-ITEMS_PER_CALL = 100
+PLAYERS_PER_CALL = 128
 _HEADER_FIELD = re.compile(r"^-- ([A-Z]+) +(.*)$")
 _GIVE_UP_SECONDS = 3.0  # for one round trip, however often it is asked
 _RETRY_SECONDS = 0.05
@@ -96,10 +97,11 @@ class Call:
     arguments: tuple[Any, ...] = ()
     items: Sequence[tuple[Any, ...]] = ()
 
-    def chunks(self) -> "list[Call]":
-        """The same in calls of at most `ITEMS_PER_CALL`: while one runs, Redis serves nobody else."""
-        starts = range(0, len(self.items), ITEMS_PER_CALL)
-        return [Call(self.script, self.arguments, self.items[i : i + ITEMS_PER_CALL]) for i in starts]
+    def chunks(self, players_per_item: int = 1) -> "list[Call]":
+        """The same in calls of at most `PLAYERS_PER_CALL` players: while one runs, Redis serves nobody else."""
+        size = max(1, PLAYERS_PER_CALL // players_per_item)
+        starts = range(0, len(self.items), size)
+        return [Call(self.script, self.arguments, self.items[i : i + size]) for i in starts]
 
 
 class ItemFailed(Exception):

@@ -9,7 +9,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from match_server.errors import StoreUnavailable
-from match_server.store.scripts import Call, ScriptRunner
+from match_server.store.scripts import Call, ItemFailed, ScriptRunner
 
 SWEPT_PER_CALL = 100
 _SCANNED_PER_CALL = 500
@@ -31,6 +31,7 @@ class Swept:
     lost_servers: int = 0
     lost_sessions: int = 0
     overdue_sessions: int = 0
+    more: bool = False  # something is left for another sweep, at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ class UpkeepStore:
         self._node = node
 
     async def sweep(self, *, period_us: int, grace_us: int, queue_timeout_us: int) -> Swept:
-        """End everything whose time is up, at most `SWEPT_PER_CALL` of each kind.
+        """End everything whose time is up, `SWEPT_PER_CALL` players of each kind at most.
 
         Raises:
             StoreUnavailable: Redis gave no answer.
@@ -93,6 +94,7 @@ class UpkeepStore:
             lost_servers=servers[0],
             lost_sessions=servers[1],
             overdue_sessions=servers[2],
+            more=bool(players[3] or sessions[2]) or nodes[0] >= SWEPT_PER_CALL,
         )
 
     async def renew(
@@ -137,20 +139,19 @@ class UpkeepStore:
             if cursor == 0:
                 return found
 
-    async def hold_unattended(self, players: Iterable[str], *, grace_us: int) -> int:
+    async def release(self, players: Iterable[str], *, grace_us: int) -> int:
         """Hold players that this node does not attend to, as if their links had broken. Returns how many were held.
 
         Raises:
             StoreUnavailable: Redis gave no answer.
         """
-        items = []
-        for player_id in players:
-            record = await self.player(player_id)
-            if record and record["node"] == self._node and record["connection"]:
-                items.append((player_id, record["connection"], grace_us))  # which the script compares again
-        if not items:
-            return 0
-        return sum(entry[0] == b"held" for entry in await self._runner.one("hold", items=items))
+        call = Call("release_players", (self._node, grace_us), [(player,) for player in players])
+        held = 0
+        for reply in await self._runner.run(call.chunks()):
+            if isinstance(reply, StoreUnavailable):
+                raise reply
+            held += sum(entry[0] == b"held" for entry in reply if not isinstance(entry, ItemFailed))
+        return held
 
     async def queues(self, game_modes: Sequence[str]) -> list[QueueStatus]:
         """Look at game modes, in one atomic reading.

@@ -1,5 +1,6 @@
 """What comes in over HTTP: read within a limit, parsed and checked before anything acts on it."""
 
+import asyncio
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -9,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from match_server.protocol import GameModeName, SessionId
 from match_server.web.problems import Refused
 
+_BODY_SECONDS = 10.0
 _LIMIT_BYTES = 8 * 1024 * 1024  # a heartbeat may list 100,000 sessions
 
 B = TypeVar("B", bound=BaseModel)
@@ -49,16 +51,20 @@ async def read_body(request: Request, model: type[B], *, empty: bytes | None = N
     """Read and check a JSON body; `empty` stands for one that is not there.
 
     Raises:
-        Refused: 413 too large, 400 not JSON, 422 with one entry per wrong field.
+        Refused: 408 too slow, 413 too large, 400 not JSON, 422 with one entry per wrong field.
     """
-    content = b""
+    body = bytearray()
     try:
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > _LIMIT_BYTES:
-                raise Refused(413, f"the body is larger than {_LIMIT_BYTES} bytes")
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _LIMIT_BYTES:
+                    raise Refused(413, f"the body is larger than {_LIMIT_BYTES} bytes")
     except ClientDisconnect:
         raise Refused(400, "the body ended early") from None
+    except TimeoutError:
+        raise Refused(408, f"the body took longer than {_BODY_SECONDS:g} s") from None
+    content = bytes(body)
     try:
         if b"NaN" in content or b"Infinity" in content:  # pydantic takes them for JSON, which RFC 8259 does not
             from_json(content, allow_inf_nan=False)

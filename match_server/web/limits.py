@@ -34,11 +34,7 @@ class ConnectionLimit:
         self._total = total
         self._per_address = per_address
         self._by_address: Counter[str] = Counter()
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return self._by_address.total()
+        self.count = 0  # how many there are
 
     def enter(self, address: str) -> bool:
         """Count a connection in; False when there is no room for it."""
@@ -47,10 +43,12 @@ class ConnectionLimit:
         if self._per_address and self._by_address[address] >= self._per_address:
             return False
         self._by_address[address] += 1
+        self.count += 1
         return True
 
     def leave(self, address: str) -> None:
         """Count a connection out."""
+        self.count -= 1
         self._by_address[address] -= 1
         if self._by_address[address] <= 0:
             del self._by_address[address]

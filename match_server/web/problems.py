@@ -1,12 +1,16 @@
 """Errors over HTTP: `application/problem+json` (RFC 9457)."""
 
+import uuid
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Send
+
+log = structlog.get_logger(__name__)
 
 
 class Problem(JSONResponse):
@@ -47,3 +51,15 @@ async def on_http_exception(_request: Request, error: Exception) -> Problem:
     """Starlette's handler of its own 404 and 405."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type alone
     return problem(error.status_code, error.detail, headers=dict(error.headers or {}))
+
+
+async def on_store_unavailable(_request: Request, _error: Exception) -> Problem:
+    """Starlette's handler of `StoreUnavailable`."""
+    return problem(503, "Redis is out of reach; try again", headers={"Retry-After": "1"})
+
+
+async def on_bug(request: Request, error: Exception) -> Problem:
+    """Starlette's handler of everything else."""
+    error_id = uuid.uuid4().hex
+    log.error("request_failed", error_id=error_id, method=request.method, path=request.url.path, exc_info=error)
+    return problem(500, "a bug of ours; it is logged under error_id", error_id=error_id)

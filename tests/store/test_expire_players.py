@@ -148,7 +148,7 @@ def test_the_repeat_of_a_sweep_tells_nobody_twice(pool: Pool) -> None:
     pool.run("expire_players", 100, 60_000_000)
 
     with pool.nothing_changes():
-        assert pool.run("expire_players", 100, 60_000_000) == [0, 0, 0]
+        assert pool.run("expire_players", 100, 60_000_000) == [0, 0, 0, 0]
 
 
 def test_an_entry_without_a_record_does_not_stop_the_sweep(pool: Pool) -> None:

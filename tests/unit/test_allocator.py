@@ -72,14 +72,14 @@ class FakeStore(JourneyStore):
         self.confirm_says: dict[str, Confirmed | ItemFailed] = {}
         self.fail_says: dict[str, tuple[str, Order | None] | ItemFailed] = {}
 
-    async def confirm(self, items: Sequence[Confirm]) -> list[Confirmed | ItemFailed]:
+    async def confirm(self, items: Sequence[Confirm], *, players: int = 2) -> list[Confirmed | ItemFailed]:
         self.confirms.append(list(items))
         if error := self.error or self.confirm_error:
             raise error
         usual = Confirmed("matched", ("ann", "bob"), 1500)
         return [self.confirm_says.get(item.loading_session_id, usual) for item in items]
 
-    async def fail(self, items: Sequence[Fail]) -> list[tuple[str, Order | None] | ItemFailed]:
+    async def fail(self, items: Sequence[Fail], *, players: int = 2) -> list[tuple[str, Order | None] | ItemFailed]:
         self.fails.append(list(items))
         if self.error:
             raise self.error
@@ -440,7 +440,7 @@ def test_a_lost_slot_that_could_not_be_told_to_redis_is_told_later_and_its_confi
             y.store.confirm_says["L1"] = Confirmed("lost")
             await y.take(order(1))
 
-            async def away(items: Sequence[Fail]) -> list[tuple[str, Order | None] | ItemFailed]:
+            async def away(items: Sequence[Fail], *, players: int = 2) -> list[tuple[str, Order | None] | ItemFailed]:
                 raise AWAY
 
             y.store.fail = away  # type: ignore[method-assign]  # until it is back
@@ -506,7 +506,7 @@ def test_an_outcome_that_finds_the_mailbox_full_is_left_to_its_lease(logs: list[
         async with yard() as y:
             gate = asyncio.Event()
 
-            async def slow(items: Sequence[Confirm]) -> list[Confirmed | ItemFailed]:
+            async def slow(items: Sequence[Confirm], *, players: int = 2) -> list[Confirmed | ItemFailed]:
                 await gate.wait()
                 return [Confirmed("matched", ("ann", "bob")) for _ in items]
 

@@ -626,7 +626,7 @@ def test_a_catch_up_that_finds_another_owner_closes_with_4000() -> None:
 
 
 def test_a_takeover_from_before_its_own_resume_does_not_close_the_owner() -> None:
-    """Two resumes race on one node (races.md 13b): the last one owns the player, and must not be closed as well."""
+    """Two resumes race on one node (docs/races.md, 13b): the last one owns the player, and must stay."""
 
     async def scenario() -> None:
         async with table() as t:
@@ -702,14 +702,34 @@ def test_there_is_nothing_to_catch_up_on(state: str) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("reply", [AWAY, InternalError("0123abcd"), Unanswered(), MatchmakerCrash()])
-def test_a_catch_up_that_fails_is_left_to_the_next_round(
-    reply: StoreUnavailable | InternalError | Unanswered | MatchmakerCrash,
+@pytest.mark.parametrize("reply", [AWAY, Unanswered(), MatchmakerCrash()])
+def test_until_a_catch_up_succeeds_nothing_that_came_later_is_passed_on(
+    reply: StoreUnavailable | Unanswered | MatchmakerCrash,
 ) -> None:
+    """What the channel lost before it would be missing for good."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_loading(SESSION_A)
+            frames = [match_cancelled(300, SESSION_A), queued(301, requeued=True), start_loading(302, SESSION_B)]
+            t.pool.will_answer(journey.CatchUp, reply, Answer("ok", tuple(json.dumps(frame) for frame in frames)))
+            await t.catch_up()
+            if isinstance(reply, Unanswered):
+                await asyncio.sleep(10)  # until nobody waits for the answer any more
+            await t.channel(frames[-1])
+            assert t.sent() == []
+            await asyncio.sleep(1)
+            assert t.sent() == frames
+
+    run(scenario())
+
+
+def test_a_catch_up_that_meets_a_bug_is_left_to_the_next_round() -> None:
     async def scenario() -> None:
         async with table() as t:
             await t.be_queued()
-            t.pool.will_answer(journey.CatchUp, reply, Answer("ok", (json.dumps(start_loading(200, SESSION_A)),)))
+            frame = json.dumps(start_loading(200, SESSION_A))
+            t.pool.will_answer(journey.CatchUp, InternalError("0123abcd"), Answer("ok", (frame,)))
             await t.catch_up()
             await asyncio.sleep(60)
             assert t.sent() == []
