@@ -1,0 +1,69 @@
+"""What must hold, looked at from outside: one atomic look into Redis, the servers' logs, and what players were told."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from test_client.journey import State
+from tests.faults.crowd import Crowd, Player
+from tests.faults.game_server import GameServer, Made
+from tests.faults.redis_server import RedisServer
+from tests.store.invariants import check
+from tests.store.pool import READ_EVERYTHING
+
+# What a record may say of a player who was told this last, when nothing is on its way.
+_RECORD: dict[State, set[str | None]] = {
+    State.QUEUED: {"queued"},
+    State.LOADING: {"loading", "allocating"},
+    State.CANCELLED: {"queued"},
+    State.MATCHED: {"matched"},
+    State.LEFT: {None},
+    State.REFUSED: {None},
+}
+
+
+def look(redis: RedisServer, prefix: str) -> dict[str, Any]:
+    """Every key of the pool with what it holds, in one atomic EVAL."""
+    found: dict[str, Any] = {}
+    for name, kind, value in redis.do("EVAL", READ_EVERYTHING, 0, prefix):
+        pairs = kind in {"hash", "zset"}
+        found[name.removeprefix(prefix)] = dict(zip(value[::2], value[1::2], strict=True)) if pairs else value
+    return found
+
+
+def nobody_is_in_two_places(redis: RedisServer, prefix: str) -> dict[str, Any]:
+    """Holds at every instant: each record is in exactly one of queue, loading, allocating and matched, or held."""
+    contents = look(redis, prefix)
+    check(contents)
+    return contents
+
+
+def nobody_is_lost(redis: RedisServer, prefix: str, crowd: Crowd) -> None:
+    """Holds at rest: every player is where it was told that it is."""
+    contents = nobody_is_in_two_places(redis, prefix)
+    for player in crowd.players:
+        record = contents.get(f"player:{player.player_id}")
+        state = record["state"] if record else None
+        assert state in _RECORD[player.state], f"{player.player_id} was told {player.state}, its record says {state}"
+    assert list(crowd.violations()) == []
+
+
+def everybody_matched_once(
+    redis: RedisServer, prefix: str, players: Sequence[Player], servers: Iterable[GameServer]
+) -> None:
+    """Everybody has one match; its players were told the same, and its server made that session for just them."""
+    nobody_is_in_two_places(redis, prefix)
+    assert [text for player in players for text in player.journey.violations] == []
+    told: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for player in players:
+        match = player.journey.match
+        assert match, f"{player.player_id} has no match"
+        assert player.journey.places_lost == 0, f"{player.player_id} lost its place"
+        assert player.player_id in match.players
+        told[match.session_id, match.server_address].add(player.player_id)
+    logged: dict[tuple[str, str], Made] = {}
+    for server in servers:
+        for made in server.made.values():
+            if made.session_id not in server.ended:
+                logged[made.session_id, server.address] = made
+    assert {session: set(made.players) for session, made in logged.items()} == told, "one session per match"
