@@ -1,0 +1,223 @@
+"""A simulated node: the real actors and the real gateway over simulated links; it can be stopped, and killed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from unittest import mock
+
+from benchmarks.simulation.connection import Connection
+from benchmarks.simulation.database import Database
+from benchmarks.simulation.logs import DYING
+from benchmarks.simulation.node_redis import NodeRedis
+from benchmarks.simulation.pubsub import Hub, SimulatedLink
+from benchmarks.simulation.servers import NodeGone, SimulatedProvider
+from benchmarks.simulation.trace import Trace
+from benchmarks.simulation.weather import Weather
+from match_server import app
+from match_server.actors.core import ActorSystem
+from match_server.config import Settings
+from match_server.errors import CloseCode
+from match_server.store.scripts import Script
+from match_server.web.gateway import Gateway
+from match_server.web.limits import ConnectionLimit
+from match_server.web.metrics import Metrics
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from match_server.servers.http_provider import HttpProvider
+
+T = TypeVar("T")
+
+
+@contextmanager
+def composed(scripts: Mapping[str, Script]) -> Iterator[None]:
+    """Within this, the composition root takes the simulation's scripts and links; all else it builds as ever."""
+    with (
+        mock.patch.object(app, "load_scripts", return_value=scripts),
+        mock.patch.object(app, "Metrics", _metrics),
+        mock.patch.object(app, "PubSubLink", lambda redis: redis.link),
+    ):
+        yield
+
+
+@cache
+def _metrics() -> Metrics:
+    """One for all nodes: to build it takes longer than a run, and nobody reads it."""
+    return Metrics()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all nodes of a simulation share."""
+
+    settings: Settings
+    database: Database
+    hub: Hub
+    provider: SimulatedProvider
+    weather: Weather
+    chance: Random
+    trace: Trace
+    on_violation: Callable[[str], None]
+
+
+class _InOrder(set[Any]):
+    """A set that is walked in the order of its filling: a run must not depend on addresses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order: dict[Any, None] = {}
+
+    def add(self, item: Any) -> None:
+        self._order[item] = None
+
+    def discard(self, item: Any) -> None:
+        self._order.pop(item, None)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Any:
+        return iter(list(self._order))
+
+
+class SimulatedNode:
+    """One matchmaking node. `run` is its whole life."""
+
+    def __init__(self, name: str, around: Surroundings) -> None:
+        self.name = name
+        self.alive = True
+        self.accepting = False
+        self.connections: list[Connection] = []
+        self._around = around
+        self._redis = NodeRedis(
+            name,
+            around.database,
+            weather=around.weather,
+            chance=around.chance,
+            trace=around.trace,
+            kill=self.kill,
+        )
+        self._redis.link = self._link = SimulatedLink(around.hub, self._redis, around.database, around.chance)
+        self._app = app.Node(around.settings)
+        self._app._node = name
+        self._app._server = cast("Any", SimpleNamespace(should_exit=False))  # there is nothing to stop serving
+        self.stores = self._app._stores(cast("Redis", self._redis))
+        self._stopping = asyncio.Event()
+        self._guests: set[asyncio.Task[Any]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to live."""
+        self._around.trace.note(self.name, "STARTS")
+        self._task = self._run(self._live())
+
+    def stop(self) -> None:
+        """Begin the orderly stop."""
+        if self.alive and not self._stopping.is_set():
+            self._around.trace.note(self.name, "STOPS")
+            self.accepting = False
+            self._app.stop()
+            self._stopping.set()
+
+    def kill(self) -> None:
+        """End at once, wherever it is: nothing more reaches Redis, its servers or its players."""
+        if not self.alive:
+            return
+        self._around.trace.note(self.name, "KILLED")
+        self.alive = self.accepting = False
+        self._redis.dead = True
+        self._link.sever()
+        for connection in self.connections:
+            connection.node_died()
+        for guest in self._guests:
+            guest.cancel()
+        if self._task:
+            self._task.cancel()
+
+    def cut_off(self, seconds: float) -> None:
+        """Let nothing pass between this node and Redis for a while."""
+        self._around.trace.note(self.name, "CUT OFF", seconds)
+        self._redis.cut_off_until = asyncio.get_running_loop().time() + seconds
+        self._link.sever()
+
+    def reach_again(self) -> None:
+        """End the cut."""
+        self._redis.cut_off_until = 0.0
+
+    async def ended(self) -> None:
+        """Wait for its end."""
+        if self._task:
+            await asyncio.wait([self._task])
+
+    def serve(self, connection: Connection) -> None:
+        """Take a player's connection."""
+        self.connections.append(connection)
+        self._guest(self._serve(connection))
+
+    async def handle(self, work: Awaitable[T]) -> T:
+        """Carry out a call that came over HTTP. Raises NodeGone if the node dies over it."""
+
+        async def carry_out() -> T:
+            return await work
+
+        guest = self._guest(carry_out())
+        await asyncio.wait([guest])
+        if guest.cancelled():
+            raise NodeGone
+        return cast("T", guest.result())
+
+    def _guest(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = self._run(work)
+        self._guests.add(task)
+        task.add_done_callback(self._guests.discard)
+        return task
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        context = copy_context()
+        context.run(DYING.set, lambda: not self.alive)
+        return asyncio.get_running_loop().create_task(work, context=context)
+
+    async def _serve(self, connection: Connection) -> None:
+        try:
+            await self._gateway(connection.scope(), connection.receive, connection.accept)
+        except Exception as error:  # noqa: BLE001 - uvicorn would log its traceback
+            self._around.on_violation(f"{self.name}: the gateway failed: {error!r}")
+
+    async def _live(self) -> None:
+        try:
+            async with ActorSystem() as system:
+                system._cells = _InOrder()
+                self._gateway = self._start_actors(system)
+                self.accepting = True
+                await self._stopping.wait()
+                await self._stop(system)
+        except Exception as error:  # noqa: BLE001 - the process would end
+            self._around.on_violation(f"{self.name}: the node ended itself: {error!r}")
+        finally:
+            self.alive = self.accepting = False
+
+    def _start_actors(self, system: ActorSystem) -> Gateway:
+        provider = cast("HttpProvider", self._around.provider)
+        context = self._app._start_actors(system, self.stores, cast("Redis", self._redis), provider)
+        return Gateway(
+            settings=self._around.settings,
+            system=system,
+            context=context,
+            limit=ConnectionLimit(total=1000, per_address=0),
+            draining=lambda: not self.accepting,
+            clock=asyncio.get_running_loop().time,
+        )
+
+    async def _stop(self, system: ActorSystem) -> None:
+        for connection in self.connections:
+            connection.close(CloseCode.RESTARTING)
+        await self._app._stop_actors(system, self.stores)
+        self._link.sever()
+        self._around.trace.note(self.name, "STOPPED")

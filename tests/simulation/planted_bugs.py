@@ -1,0 +1,85 @@
+"""Bugs to be planted into the Lua scripts: what is wrong, what stands there, and what is to stand there instead.
+
+Each is one that somebody could really make; most undo the cure of a race that docs/races.md names.
+"""
+
+PLANTED_BUGS: dict[str, dict[str, str]] = {
+    "a held player stays within the matcher's reach": {
+        """  if record.state == 'queued' then
+    take_from_queue(player, record.game_mode)
+  end
+  call('HSET', POOL .. 'player:' .. player, 'connection', '', 'lost', record.connection)
+""": """  call('HSET', POOL .. 'player:' .. player, 'connection', '', 'lost', record.connection)
+""",
+    },
+    "a cancelled match does not put its players back": {
+        """        requeue(player, record, cancelled, seq, now_us)
+""": """        publish(player, cancelled)
+""",
+    },
+    "a repeated enqueue begins a second journey": {
+        """    if record.connection == connection and tonumber(record.operation) >= tonumber(operation) then
+      return owned('queued', player, record)
+    end
+    if record.state ~= 'matched' then
+""": """    if record.state ~= 'matched' and record.connection ~= connection then
+""",
+    },
+    "a resumed player is in no queue": {
+        """    if call('ZREM', POOL .. 'held', player) == 1 and record.state == 'queued' then
+      call('ZADD', POOL .. 'queue:' .. record.game_mode .. ':front', record.enqueued_at, player)
+    end
+  end
+  call('HSET', POOL .. 'player:' .. player, 'connection', connection""": """    call('ZREM', POOL .. 'held', player)
+  end
+  call('HSET', POOL .. 'player:' .. player, 'connection', connection""",
+    },
+    "a confirmed slot is not taken": {
+        """  call('HSET', active, unpack(slots))
+""": "",
+    },
+    "an ended session keeps its slot": {
+        """  if call('HDEL', POOL .. 'active:' .. server_id, session_id) == 1 then
+""": """  if call('HEXISTS', POOL .. 'active:' .. server_id, session_id) == 1 then
+""",
+    },
+    "a dead node's players are left to it": {
+        """    if record and record.node == node and record.connection ~= '' then
+      hold(player, record, now_us + grace_us)
+      reply[1] = reply[1] + 1
+    end
+""": "",
+    },
+    "a player whose grace is over stays in its loading session": {
+        "    cancel(session, 'player_left', { [player] = 'disconnected' }, now_us, redis_us)\n": "",
+    },
+    "nobody is told of a match that was cancelled": {
+        """  publish(player, cancelled)
+  publish(player, queued_frame(seq, record.game_mode, record.resume_token, true))
+""": """  publish(player, queued_frame(seq, record.game_mode, record.resume_token, true))
+""",
+    },
+    "a catch-up leaves out the match that was found": {
+        """  elseif record.state == 'matched' and tonumber(f[6]) > seq then
+""": """  elseif record.state == 'matching' and tonumber(f[6]) > seq then
+""",
+    },
+    "an adopted allocation goes to another server while the first may have made it": {
+        """  if call('HEXISTS', POOL .. 'reserved:' .. session.server, session.id) == 1 then
+    session.node = node
+""": """  if call('HDEL', POOL .. 'reserved:' .. session.server, session.id) == 2 then
+    session.node = node
+""",
+    },
+    "a player that Redis lost is not put back into the queue": {
+        "  call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)\n": "",
+    },
+    "a player told in no epoch is gone": {
+        "  return told.epoch ~= '' and told.epoch == epoch_now\n": "  return told.epoch == epoch_now\n",
+    },
+    "a held player is given up with its cancelled match": {
+        """      local gone = record.connection == '' and not call('ZSCORE', POOL .. 'held', player)
+""": """      local gone = record.connection == ''
+""",
+    },
+}

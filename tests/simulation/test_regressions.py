@@ -1,0 +1,202 @@
+"""Bugs that the simulation found, each as small as it can be told. The seed is the one that failed first."""
+
+import asyncio
+import json
+
+from match_server.errors import StoreUnavailable
+from match_server.store import journey
+from match_server.store.journey import Answer, Reassert, Resume, Step
+from tests.store.pool import GRACE_SECONDS, SECOND_US, Pool, answered, code
+from tests.unit.session_table import (
+    CONNECTION,
+    EPOCH,
+    match_cancelled,
+    match_found,
+    queued,
+    start_loading,
+    table,
+)
+from tests.unit.virtual_time import run
+
+SESSION_A, SESSION_B = "0a0a0a0a-0000-4000-a000-000000000001", "0b0b0b0b-0000-4000-a000-000000000002"
+
+
+def resume(pool: Pool, player: str, *, operation: int = 1) -> list[str]:
+    """The frames of a resume on a second connection."""
+    made_at_us = int(pool.record(player)["enqueued_at"])
+    item = Resume(player, f"{player}/2", "n1", operation, f"token-of-{player}", "duel", made_at_us)
+    answer = answered(pool.step("duel", Step(resumes=[item])).resumes[0])
+    assert answer.code == "ok"
+    return list(answer.fields[3:])
+
+
+def test_seed_47_a_resume_that_arrives_again_takes_no_new_numbers(pool: Pool) -> None:
+    """A caller that heard nothing asked again; both ran. The second made the session deliver its state twice."""
+    pool.enqueue("ann")
+    first = resume(pool, "ann")
+    seq = pool.record("ann")["seq"]
+
+    assert resume(pool, "ann") == first
+    assert pool.record("ann")["seq"] == seq
+
+
+def test_seed_101_a_player_told_before_the_first_sweep_is_put_back_when_redis_is_emptied(pool: Pool) -> None:
+    """Neither the answer to its enqueue nor the emptied pool had an epoch: that they agree says nothing."""
+    pool.redis("HDEL", f"{pool.prefix}clock", "epoch")
+    told = Reassert("ann", "ann/1", "n1", 2, "token-of-ann", "duel", "1000000", 1_000_000, "queued", "", "")
+
+    (answer,) = pool.step("duel", Step(reasserts=[told])).reasserts
+
+    assert code(answer) == "ok"
+    assert pool.record("ann")["state"] == "queued"
+    assert pool.members("queue:duel:front") == ["ann"]
+
+
+def test_seed_971_a_node_whose_lease_redis_lost_and_that_dies_is_missed(pool: Pool) -> None:
+    """It took players before it renewed its lease: they were in the matcher's reach for good, and nobody's."""
+    pool.enqueue("ann", node="n9")
+    pool.move_clock(9)
+    pool.renew()
+    assert pool.sweep().dead_nodes == ()
+
+    pool.move_clock(0.9)
+    pool.renew()
+    pool.sweep()
+    pool.move_clock(0.9)
+    pool.renew()
+    assert pool.sweep().dead_nodes == ("n9",)
+    assert pool.members("held") == ["ann"]
+    assert pool.members("queue:duel") == []
+
+
+def test_seed_971_a_node_without_a_lease_still_learns_that_it_had_none(pool: Pool) -> None:
+    """Taking players must not look like a lease: its sessions have to say who they are."""
+    pool.enqueue("ann", node="n9")
+    renewed = pool.upkeep("n9").renew(lease_us=GRACE_SECONDS * SECOND_US, game_modes=["duel"])
+    assert pool.do(renewed) is False
+
+
+def test_seed_5_an_enqueue_on_a_running_journey_is_refused_without_asking_redis() -> None:
+    """An emptied Redis began a second journey for it; so did one where the match was found and not told yet."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_queued()
+            asked = len(t.pool.got(journey.Enqueue))
+            await t.enqueue()
+            assert t.refusals() == ["already_in_queue"]
+            assert len(t.pool.got(journey.Enqueue)) == asked
+
+    run(scenario())
+
+
+def test_seed_755_queued_is_delivered_though_the_channel_lost_it() -> None:
+    """A silent link lost it, Redis was emptied before the link was made anew, and `start_loading` came first."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.enqueue()
+            assert t.sent_types() == ["queued"]
+
+    run(scenario())
+
+
+def test_seed_54_a_client_is_not_told_twice_that_it_is_queued() -> None:
+    """The match in between was formed and cancelled while the link was silent."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_queued()
+            await t.channel(match_cancelled(300, SESSION_A), queued(301, requeued=True))
+            assert t.sent_types() == []
+
+    run(scenario())
+
+
+def test_seed_866_a_client_is_not_told_twice_to_load_one_session() -> None:
+    """An older connection's resume ran late, and this one took its player back under a new `seq`."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_loading(SESSION_A)
+            await t.channel(start_loading(400, SESSION_A))
+            assert t.sent_types() == []
+
+    run(scenario())
+
+
+def test_seed_1317_the_cancellation_of_a_later_session_ends_the_one_that_the_client_loads() -> None:
+    """The record keeps one cancellation; the client was put back into the queue without a word about its own match."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_loading(SESSION_A)
+            await t.channel(match_cancelled(300, SESSION_B), queued(301, requeued=True))
+            cancelled, _ = t.sent()
+            assert cancelled["loading_session_id"] == SESSION_A
+
+    run(scenario())
+
+
+def test_seed_266_what_a_reassertion_answers_comes_before_the_match_that_overtook_it() -> None:
+    """The match formed in the same round trip; its frame came over the channel before the answer did."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_loading(SESSION_A)
+            behind = [match_cancelled(300, SESSION_A), queued(301, requeued=True)]
+            t.pool.will_answer(journey.CatchUp, Answer("behind"))
+            t.pool.will_answer(journey.Reassert, Answer("ok", (EPOCH, *(json.dumps(frame) for frame in behind))))
+            t.port.catch_up()
+            t.port.deliver("ann", json.dumps(start_loading(302, SESSION_B)).encode())
+            await t.channel()
+            assert t.sent_types() == ["match_cancelled", "queued", "start_loading"]
+
+    run(scenario())
+
+
+def test_seed_266_a_repeated_loading_complete_is_accepted_though_redis_has_forgotten_the_match() -> None:
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_loading(SESSION_A)
+            await t.channel(match_found(300, SESSION_A))
+            t.sent()
+            await t.client(type="loading_complete", loading_session_id=SESSION_A)
+            assert t.sent() == []
+            assert t.pool.got(journey.Ready) == []
+
+    run(scenario())
+
+
+def test_seed_649_after_the_end_nothing_of_another_connections_journey_is_passed_on() -> None:
+    """Its `queued` carries that journey's resume token."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_queued()
+            await t.channel({"type": "dequeued", "seq": 200, "reason": "requested"})
+            t.sent()
+            await t.channel(queued(300))
+            assert t.sent() == []
+
+    run(scenario())
+
+
+def test_seed_10289_after_a_failed_catch_up_it_asks_again_by_itself() -> None:
+    """Frames that came later were passed on, and those that the link had lost never were."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_loading(SESSION_A)
+            lost = [match_cancelled(300, SESSION_A), queued(301, requeued=True)]
+            found = (*lost, start_loading(302, SESSION_B))
+            away = StoreUnavailable("away")
+            t.pool.will_answer(journey.CatchUp, away, Answer("ok", tuple(json.dumps(frame) for frame in found)))
+            await t.catch_up()
+            await t.channel(found[-1])
+            assert t.sent_types() == []
+            await asyncio.sleep(1)
+            assert t.sent_types() == ["match_cancelled", "queued", "start_loading"]
+            assert t.pool.got(journey.CatchUp)[-1].connection == CONNECTION
+
+    run(scenario())
