@@ -8,6 +8,20 @@ import pytest
 
 from match_server.store.embedded import EmbeddedRedis
 
+# Helpers whose assertions explain themselves. Said here, before any folder's conftest imports one of another folder.
+pytest.register_assert_rewrite(
+    "tests.docs.markdown",
+    "tests.e2e.fake_server",
+    "tests.e2e.node",
+    "tests.e2e.player",
+    "tests.faults.crowd",
+    "tests.faults.game_server",
+    "tests.faults.outside",
+    "tests.faults.redis_server",
+    "tests.store.invariants",
+    "tests.store.pool",
+)
+
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:

@@ -3,9 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("tests.docs.markdown", "tests.e2e.node")
-
-from tests.e2e.node import Node, Process  # noqa: E402 - their assertions explain themselves once they are rewritten
+from tests.e2e.node import Node, Process
 
 
 @pytest.fixture(scope="module")

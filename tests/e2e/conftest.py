@@ -3,9 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("tests.e2e.node", "tests.e2e.player", "tests.e2e.fake_server")
-
-from tests.e2e.node import Node, eventually  # noqa: E402 - their assertions explain themselves once they are rewritten
+from tests.e2e.node import Node, eventually
 
 
 @pytest.fixture(scope="module")

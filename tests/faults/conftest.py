@@ -9,19 +9,9 @@ from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite(
-    "tests.e2e.node",
-    "tests.e2e.fake_server",
-    "tests.store.invariants",
-    "tests.faults.crowd",
-    "tests.faults.game_server",
-    "tests.faults.outside",
-    "tests.faults.redis_server",
-)
-
-from tests.e2e.node import Node, eventually  # noqa: E402 - their assertions explain themselves once they are rewritten
-from tests.faults.crowd import MODE  # noqa: E402
-from tests.faults.redis_server import RedisServer  # noqa: E402
+from tests.e2e.node import Node, eventually
+from tests.faults.crowd import MODE
+from tests.faults.redis_server import RedisServer
 
 
 class Nodes:

@@ -18,11 +18,11 @@ PLANTED_BUGS: dict[str, dict[str, str]] = {
 """,
     },
     "a repeated enqueue begins a second journey": {
-        """    if record.connection == connection and tonumber(record.operation) >= tonumber(operation) then
+        """    if own and tonumber(record.operation) >= tonumber(operation) then
       return owned('queued', player, record)
     end
     if record.state ~= 'matched' then
-""": """    if record.state ~= 'matched' and record.connection ~= connection then
+""": """    if record.state ~= 'matched' and not own then
 """,
     },
     "a resumed player is in no queue": {
@@ -73,9 +73,6 @@ PLANTED_BUGS: dict[str, dict[str, str]] = {
     },
     "a player that Redis lost is not put back into the queue": {
         "  call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)\n": "",
-    },
-    "a player told in no epoch is gone": {
-        "  return told.epoch ~= '' and told.epoch == epoch_now\n": "  return told.epoch == epoch_now\n",
     },
     "a held player is given up with its cancelled match": {
         """      local gone = record.connection == '' and not call('ZSCORE', POOL .. 'held', player)

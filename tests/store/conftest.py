@@ -2,9 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("tests.store.pool")
-
-from tests.store.pool import Pool  # noqa: E402 - its assertions explain themselves once they are rewritten
+from tests.store.pool import Pool
 
 
 @pytest.fixture
