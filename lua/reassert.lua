@@ -83,8 +83,11 @@ local function decide(player, told)
   local record = load_player(player)
   if not record then
     local tomb = call('HMGET', POOL .. 'left:' .. player, 'connection', 'frame', 'seq')
-    if (tomb[1] == told.connection or tomb[1] == '') and tonumber(tomb[3]) > told.seq then
-      return { 'ok', epoch_now, tomb[2] }
+    if tomb[3] and tonumber(tomb[3]) > told.seq then
+      if tomb[1] == told.connection or tomb[1] == '' then
+        return { 'ok', epoch_now, tomb[2] }
+      end
+      return { 'taken_over', epoch_now } -- and has left by that connection's word: it must not come back by this one's
     end
     return lost_nothing(told) and { 'gone', epoch_now } or put_back(player, told)
   end

@@ -301,7 +301,7 @@ class Node:
                 await stores.upkeep.ping()
             except StoreUnavailable as error:
                 return f"Redis does not answer: {error}"
-            if not self._ready:
+            if not (self._ready and stores.runner.available):
                 return "Redis answers; the scripts and the pub/sub link are being set up"
             return None
 

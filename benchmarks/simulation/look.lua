@@ -48,6 +48,6 @@ look.servers = each(function(server)
     open = call('HGET', pool .. 'servers:open', server),
   }
 end)
-look.leases = call('ZRANGE', pool .. 'nodes', 0, -1)
+look.leases = call('ZRANGEBYSCORE', pool .. 'nodes', '(0', '+inf')
 look.held = call('ZRANGE', pool .. 'held', 0, -1, 'WITHSCORES')
 return cjson.encode(look)

@@ -109,9 +109,16 @@ class SimulatedNode:
         self._app._node = name
         self._app._server = cast("Any", SimpleNamespace(should_exit=False))  # there is nothing to stop serving
         self.stores = self._app._stores(cast("Redis", self._redis))
+        self._system: ActorSystem | None = None
         self._stopping = asyncio.Event()
         self._guests: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions have not ended."""
+        system = self._system
+        return sum(cell.name.startswith("session/") for cell in system._cells) if system and self.alive else 0
 
     def start(self) -> None:
         """Begin to live."""
@@ -193,6 +200,7 @@ class SimulatedNode:
     async def _live(self) -> None:
         try:
             async with ActorSystem() as system:
+                self._system = system
                 system._cells = _InOrder()
                 self._gateway = self._start_actors(system)
                 self.accepting = True

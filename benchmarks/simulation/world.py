@@ -114,6 +114,8 @@ class World:
         self._seed = seed
         self._last_look = ""
         self._emptied = 0
+        self._leased: frozenset[str] = frozenset()  # nodes that have had a lease
+        self._lease_lost = False  # one of them was thought dead while it lived
         self._helpers: list[asyncio.Task[None]] = []
         self._serving: list[asyncio.Task[None]] = []
 
@@ -309,6 +311,8 @@ class World:
             return
         self._last_look = text
         look = read_look(text)
+        self._leased |= look.leases
+        self._lease_lost |= any(node.alive and node.name in self._leased - look.leases for node in self.nodes)
         for violation in (*contradictions(look, self._sizes), *self.stories.contradictions(look)):
             self.violated(violation)
 
@@ -321,7 +325,8 @@ class World:
     def _on_place_lost(self, player_id: str, away_seconds: float) -> None:
         """Whoever comes back within the grace time finds its place."""
         was = self.weather_was
-        lease_lost = was.late or was.partitions or was.pauses or was.restarts  # its grace may have begun before it left
+        # Its grace may have begun before it left: its node could not renew its lease for too long, however that came.
+        lease_lost = self._lease_lost or was.late or was.partitions or was.pauses or was.restarts
         kept = away_seconds < GRACE_SECONDS and not was.emptyings and not lease_lost
         if kept and self.stories.last_reason(player_id) == "disconnected":
             self.violated(f"{player_id}: was away for {away_seconds:.3f} s, and its place is gone")
@@ -407,6 +412,7 @@ class World:
         look = read_look(self._look())
         found = [f"{p} is {record['state']}" for p, record in look.players.items() if record["state"] != "matched"]
         found += [f"{node} is dead, and has a lease" for node in look.leases - {n.name for n in self.nodes if n.alive}]
+        found += [f"{node.name} has {node.sessions} sessions" for node in self.nodes if node.sessions]
         for server_id, server in self.servers.items():
             live, known = server.sessions.live_ids(), look.servers[server_id]
             if live or known.active or known.reserved:

@@ -198,6 +198,11 @@ class ScriptRunner:
         self._observe = observe
         self._closed_until = 0.0  # not 0 while Redis is known to be out of reach
 
+    @property
+    def available(self) -> bool:
+        """Whether the last call was answered: while it is not, calls are refused at once for a moment."""
+        return not self._closed_until
+
     async def load(self) -> None:
         """Send every script to Redis, which also checks its syntax.
 

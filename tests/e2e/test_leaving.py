@@ -62,6 +62,8 @@ def test_who_leaves_while_loading_ends_the_match_and_the_other_is_put_back(node:
             await queue_all([ann, bob])
             start = await ann.load()  # ready or not is all the same
             await bob.expect("start_loading")
+            session = node.key(f"loading:{start['loading_session_id']}")
+            eventually(lambda: node.redis.hget(session, ann.player_id) == "ready")
             if how == "dequeue":
                 await bob.send("dequeue")
                 await bob.expect("dequeued", reason="requested")

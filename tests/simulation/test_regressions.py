@@ -76,6 +76,22 @@ def test_seed_971_a_node_without_a_lease_still_learns_that_it_had_none(pool: Poo
     assert pool.do(renewed) is False
 
 
+def test_seed_117819_a_player_that_left_by_a_newer_connection_is_not_put_back_by_an_older_one(pool: Pool) -> None:
+    """The older one's node stopped, slowly; its reassertion for an emptied Redis ran again when all that was over."""
+    pool.enqueue("ann")
+    told = Reassert(
+        "ann", "ann/1", "n1", 2, "token-of-ann", "duel", "1000000", 1_000_000, "queued", "", "the old epoch"
+    )
+    resume(pool, "ann")
+    pool.leave("ann", connection="ann/2", operation=2)
+
+    (answer,) = pool.step("duel", Step(reasserts=[told])).reasserts
+
+    assert code(answer) == "taken_over"
+    assert pool.record("ann") == {}
+    assert pool.members("queue:duel:front") == []
+
+
 def test_seed_5_an_enqueue_on_a_running_journey_is_refused_without_asking_redis() -> None:
     """An emptied Redis began a second journey for it; so did one where the match was found and not told yet."""
 
