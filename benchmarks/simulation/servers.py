@@ -107,7 +107,8 @@ class SimulatedServer:
         if roll < weather.loses_create:
             await asyncio.sleep(2 * CALL_SECONDS)
         elif roll < weather.loses_create + weather.creates_late:
-            asyncio.get_running_loop().call_later(chance.uniform(0.5, 3) * CALL_SECONDS, self._make, order)
+            delay = chance.uniform(0.5, 3) * CALL_SECONDS
+            asyncio.get_running_loop().call_later(delay, self._make_late, self.incarnation, order)
             await asyncio.sleep(2 * CALL_SECONDS)
         if chance.random() < weather.refuses and self.sessions.refuse_on_purpose(order.loading_session_id):
             return NotCreated("error", "refused on purpose")
@@ -116,6 +117,10 @@ class SimulatedServer:
             await asyncio.sleep(2 * CALL_SECONDS)
         await asyncio.sleep(chance.uniform(0.001, 0.03))
         return outcome
+
+    def _make_late(self, incarnation: int, order: Order) -> None:
+        if incarnation == self.incarnation:  # its connection died with the process
+            self._make(order)
 
     def _make(self, order: Order) -> Provisioned:
         if not self.up:

@@ -37,6 +37,11 @@ class SessionContext:
     tokens: TokenMint
     observe_delivery: Callable[[str], None]  # the type of each journey frame that reached a connection
 
+    @property
+    def mode_names(self) -> str:
+        """The game modes there are, for a client that named another."""
+        return ", ".join(self.matchmakers)
+
 
 class Desk:
     """One session's way to the matchmakers and the subscriber."""

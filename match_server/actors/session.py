@@ -57,6 +57,7 @@ class Session(Actor[SessionMessage]):
         self._desk = Desk(context, port)
         self._journey: Told | None = None
         self._late = LateFrames()
+        self._asking_again: Told | None = None  # the journey whose record is asked for until Redis answers
 
     async def receive(self, batch: Sequence[SessionMessage]) -> None:
         """Handle messages one after the other."""
@@ -114,7 +115,7 @@ class Session(Actor[SessionMessage]):
         if not self._may_speak_for(message.player_id):
             return
         if message.game_mode not in self._context.matchmakers:
-            self._refuse(ErrorCode.INVALID_GAME_MODE, f"game_mode: expected one of {self._modes()}")
+            self._refuse(ErrorCode.INVALID_GAME_MODE, f"game_mode: expected one of {self._context.mode_names}")
             return
         if self._journey and self._journey.running and self._journey.state != "unsure":
             # The client knows that its journey runs. Redis may not: emptied, it would begin a new one; so it would
@@ -147,7 +148,7 @@ class Session(Actor[SessionMessage]):
     async def _dequeue(self, message: protocol.Dequeue) -> None:
         current = self._journey
         if message.game_mode is not None and message.game_mode not in self._context.matchmakers:
-            self._refuse(ErrorCode.INVALID_GAME_MODE, f"game_mode: expected one of {self._modes()}")
+            self._refuse(ErrorCode.INVALID_GAME_MODE, f"game_mode: expected one of {self._context.mode_names}")
             return
         if current is None or current.state == "over":
             self._refuse(ErrorCode.NOT_IN_QUEUE, "there is nothing to leave")
@@ -241,7 +242,7 @@ class Session(Actor[SessionMessage]):
         accepted = self._journey.accept(player_id, data) if self._journey else None
         if accepted:
             kind, frame = accepted
-            tell = log.info if kind in _UNUSUAL else log.debug
+            tell = log.debug if kind in {"queued", "start_loading", "match_found"} else log.info  # the usual course
             tell("player_told", type=kind, player_id=player_id, connection=self._connection)
             self._context.observe_delivery(kind)
             self._socket.send(frame)
@@ -256,6 +257,7 @@ class Session(Actor[SessionMessage]):
         if current is None or not current.running or current.state == "unsure":
             return
         if self._late:  # what Redis said last must have been said on before it is asked again
+            current.behind = True  # and no frame that waits in between: what is lost may have come before it
             self._port.catch_up()
             return
         wanted = journey.CatchUp(current.player_id, self._connection, current.seq)
@@ -268,9 +270,10 @@ class Session(Actor[SessionMessage]):
         except InternalError:
             return
         except (StoreUnavailable, ActorError):
-            if not current.behind:
-                current.behind = True
-                self.background(self._stay_behind(current))
+            current.behind = True
+            if self._asking_again is not current:
+                self._asking_again = current
+                self.background(self._ask_again(current))
             return
         current.behind = False
         if answer.code == "taken_over":
@@ -278,11 +281,12 @@ class Session(Actor[SessionMessage]):
         else:
             self._keep_late(answer.fields)
 
-    async def _stay_behind(self, current: Told) -> None:
+    async def _ask_again(self, current: Told) -> None:
         """Ask for another catch-up, until one succeeds or the journey is another."""
         while current.behind and self._journey is current:
             await asyncio.sleep(_CATCH_UP_RETRY_SECONDS)
             self._port.catch_up()
+        self._asking_again = None
 
     async def _reassert(self, current: Told) -> None:
         """Redis has lost the player, or what it was told; or this node was thought dead. Put it back."""
@@ -389,11 +393,7 @@ class Session(Actor[SessionMessage]):
     def _refuse(self, code: ErrorCode, message: str, **details: str) -> None:
         self._socket.send(protocol.error_frame(code, message, **details))
 
-    def _modes(self) -> str:
-        return ", ".join(self._context.matchmakers)
 
-
-_UNUSUAL = {"match_cancelled", "dequeued", "resumed"}  # the usual course of a journey is logged at debug
 _REFUSALS = {
     "already_in_queue": "this player is in the queue or in a match; resume with its token to take it over",
     "queue_paused": "an operator has paused this game mode",

@@ -10,6 +10,7 @@ from tests.store.pool import GRACE_SECONDS, SECOND_US, Pool, answered, code
 from tests.unit.session_table import (
     CONNECTION,
     EPOCH,
+    PLAYER,
     match_cancelled,
     match_found,
     queued,
@@ -194,6 +195,24 @@ def test_seed_649_after_the_end_nothing_of_another_connections_journey_is_passed
             t.sent()
             await t.channel(queued(300))
             assert t.sent() == []
+
+    run(scenario())
+
+
+def test_seed_135068_a_catch_up_that_has_to_wait_lets_no_later_frame_pass() -> None:
+    """The link was renewed while the session was busy: a frame behind that news passed those lost before it."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_loading(SESSION_A)
+            put_back = [match_cancelled(400, SESSION_A), queued(401, requeued=True)]
+            t.pool.will_answer(journey.CatchUp, Answer("behind"), Answer("ok"))
+            t.pool.will_answer(journey.Reassert, Answer("ok", (EPOCH, *(json.dumps(frame) for frame in put_back))))
+            t.port.catch_up()
+            t.port.catch_up()
+            t.port.deliver(PLAYER, json.dumps(start_loading(302, SESSION_B)).encode())
+            await t.channel()
+            assert t.sent() == put_back
 
     run(scenario())
 
