@@ -194,7 +194,9 @@ class SimulatedServer:
         await self._insist(lambda registry: registry.end_session(self.server_id, session_id))
 
     async def _insist(self, work: Callable[[RegistryStore], Awaitable[T]]) -> None:
-        while await self._call(work) is None:  # noqa: ASYNC110 - the event is another program's
+        """Call until it is answered, or the process has died meanwhile."""
+        incarnation = self.incarnation
+        while await self._call(work) is None and incarnation == self.incarnation:  # noqa: ASYNC110 - the event is another program's
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _call(self, work: Callable[[RegistryStore], Awaitable[T]]) -> T | bool | None:

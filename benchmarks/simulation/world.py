@@ -113,6 +113,7 @@ class World:
         self.nodes: list[SimulatedNode] = []
         self._seed = seed
         self._last_look = ""
+        self._going_home = False
         self._emptied = 0
         self._leased: frozenset[str] = frozenset()  # nodes that have had a lease
         self._lease_lost = False  # one of them was thought dead while it lived
@@ -282,7 +283,8 @@ class World:
         if node := self._pick_node():
             end(node)
             await asyncio.sleep(self._chance.uniform(0.05, 2.0))
-            self._start_node()
+            if not self._going_home:
+                self._start_node()
 
     async def _kill_server(self) -> None:
         server = self._chance.choice(list(self.servers.values()))
@@ -391,6 +393,7 @@ class World:
     async def _go_home(self) -> None:
         """Everybody leaves: what is left behind then has nobody to own it."""
         self._trace.note("world", "GO HOME")
+        self._going_home = True
         for violation in self.stories.check_servers(self.servers):
             self.violated(violation)
         for player in self.players.values():
