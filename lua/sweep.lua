@@ -7,8 +7,8 @@
 --
 -- KEYS    clock
 -- ARGV    period_us run_id new_epoch
--- RETURN  act gap_us epoch
---         act is 1 when deadlines may be acted on
+-- RETURN  act gap_us epoch redis_us
+--         act is 1 when deadlines may be acted on; redis_us is Redis' own time, which resume tokens tell
 -- CODES   none
 -- TOUCHES clock
 -- SENDS   none
@@ -29,6 +29,6 @@ if not epoch or f[2] ~= run_id then
 end
 if gap_us > 2 * period_us or (f[2] and f[2] ~= run_id) then
   call('HINCRBY', KEYS[1], 'stopped_us', int(math.max(0, gap_us)))
-  return { 0, gap_us, epoch }
+  return { 0, gap_us, epoch, redis_us }
 end
-return { 1, 0, epoch }
+return { 1, 0, epoch, redis_us }

@@ -1,7 +1,9 @@
 """Resume tokens: signed with the pool's secret, so that a player can prove itself even to an empty Redis.
 
 `<game_mode>~<made at, Unix milliseconds>~<nonce>~<signature>`: no game mode holds a `~`. The signature is HMAC-SHA256
-(RFC 2104) over the player and the other parts. A token is good only while it also stands in the player's record.
+(RFC 2104, cut to 128 bits as its section 5 allows) over the player and the other parts. A token is good only while it
+also stands in the player's record. It is told by Redis' clock, which every node shares, and for all usual names it has
+at most 64 characters, up to which Redis keeps a record packed.
 """
 
 import base64
@@ -11,8 +13,8 @@ import secrets
 import time
 from typing import NamedTuple
 
-_NONCE_BYTES = 9
-_SIGNATURE_BYTES = 24
+_NONCE_BYTES = 6
+_SIGNATURE_BYTES = 16
 _KEYS_KEPT = 3
 
 
@@ -20,20 +22,25 @@ class Proven(NamedTuple):
     """What a valid token says."""
 
     game_mode: str
-    made_at_ms: int
+    made_at_ms: int  # by Redis' clock
 
 
 class TokenMint:
-    """Makes and checks tokens. Without a secret yet (Redis was never reached) it can do neither."""
+    """Makes and checks tokens. Before Redis was reached it can do neither: it knows neither the secret nor the time."""
 
     def __init__(self) -> None:
         self.secret = secrets.token_hex(32)  # the one to propose: our own, until the pool's is known
         self._keys: list[bytes] = []  # the pool's, and before it those that it had until Redis lost them
+        self._ahead_us: int | None = None  # Redis' clock, less this process' monotonic one
 
     @property
     def ready(self) -> bool:
-        """Whether the pool's secret is known."""
-        return bool(self._keys)
+        """Whether the pool's secret and the time are known."""
+        return bool(self._keys) and self._ahead_us is not None
+
+    def set_clock(self, redis_us: int) -> None:
+        """Take the time from Redis: whether a token is older than the pool must not hang on a node's own clock."""
+        self._ahead_us = redis_us - time.monotonic_ns() // 1000
 
     def learn(self, secret: str) -> None:
         """Take the pool's secret. Tokens signed with an earlier one stay good."""
@@ -42,11 +49,11 @@ class TokenMint:
         self._keys = [key, *(known for known in self._keys if known != key)][:_KEYS_KEPT]
 
     def mint(self, player_id: str, game_mode: str) -> str:
-        """Make a token for a journey that begins. Raises RuntimeError before the secret is known."""
-        nonce = base64.urlsafe_b64encode(secrets.token_bytes(_NONCE_BYTES)).decode()
-        said = f"{game_mode}~{time.time_ns() // 1_000_000}~{nonce}"
-        if not self._keys:
-            raise RuntimeError("the pool's secret is not known yet")
+        """Make a token for a journey that begins. Raises RuntimeError unless `ready`."""
+        if not self._keys or self._ahead_us is None:
+            raise RuntimeError("the pool's secret or its time is not known yet")
+        made_at_ms = (self._ahead_us + time.monotonic_ns() // 1000) // 1000
+        said = f"{game_mode}~{made_at_ms}~{_text(secrets.token_bytes(_NONCE_BYTES))}"
         return f"{said}~{_sign(self._keys[0], player_id, said)}"
 
     def verify(self, player_id: str, token: str) -> Proven | None:
@@ -63,4 +70,8 @@ class TokenMint:
 
 def _sign(key: bytes, player_id: str, said: str) -> str:
     digest = hmac.digest(key, f"{player_id}~{said}".encode(), hashlib.sha256)
-    return base64.urlsafe_b64encode(digest[:_SIGNATURE_BYTES]).decode()
+    return _text(digest[:_SIGNATURE_BYTES])
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -124,6 +124,7 @@ class Janitor(Actor[JanitorMessage]):
         swept = await self._upkeep.sweep(
             period_us=int(SWEEP_SECONDS * 1_000_000), grace_us=self._grace_us, queue_timeout_us=self._queue_timeout_us
         )
+        self._tokens.set_clock(swept.redis_us)
         if self._epoch not in {None, swept.epoch}:
             log.warning("redis_may_have_lost_data", epoch=swept.epoch)
             self._tokens.learn(await self._upkeep.secret(self._tokens.secret))

@@ -21,6 +21,7 @@ class Swept:
 
     acted: bool
     epoch: str  # a new one whenever Redis may have lost data
+    redis_us: int  # Redis' own clock
     gap_seconds: float = 0
     loading_timeouts: int = 0
     allocation_timeouts: int = 0
@@ -79,12 +80,13 @@ class UpkeepStore:
         for reply in replies:
             if isinstance(reply, StoreUnavailable):
                 raise reply
-        (act, gap_us, epoch), nodes, players, sessions, servers = replies
+        (act, gap_us, epoch, redis_us), nodes, players, sessions, servers = replies
         if not act:
-            return Swept(acted=False, epoch=epoch.decode(), gap_seconds=gap_us / 1_000_000)
+            return Swept(acted=False, epoch=epoch.decode(), redis_us=redis_us, gap_seconds=gap_us / 1_000_000)
         return Swept(
             acted=True,
             epoch=epoch.decode(),
+            redis_us=redis_us,
             dead_nodes=tuple(node.decode() for node in nodes[1:]),
             grace_ended=players[0],
             cancelled_by_leaving=players[1],

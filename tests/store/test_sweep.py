@@ -5,7 +5,7 @@ PERIOD_US = SECOND_US
 
 def sweep(pool: Pool, run_id: str, new_epoch: str = "next") -> list[int]:
     """Whether deadlines may be acted on, and the gap."""
-    act, gap_us, _ = pool.run("sweep", PERIOD_US, run_id, new_epoch)
+    act, gap_us, *_ = pool.run("sweep", PERIOD_US, run_id, new_epoch)
     return [act, gap_us]
 
 
@@ -143,12 +143,12 @@ def test_a_pool_without_an_epoch_begins_one_and_says_since_when_it_is_empty(pool
     begin_anew(pool)
     before = pool.now_us()
 
-    assert pool.run("sweep", PERIOD_US, "run-1", "first") == [1, 0, b"first"]
+    assert pool.run("sweep", PERIOD_US, "run-1", "first")[:3] == [1, 0, b"first"]
 
     clock = pool.hash("clock")
     assert clock["epoch"] == "first"
     assert int(clock["emptied_us"]) >= before
-    assert pool.run("sweep", PERIOD_US, "run-1", "other") == [1, 0, b"first"], "it lasts"
+    assert pool.run("sweep", PERIOD_US, "run-1", "other")[:3] == [1, 0, b"first"], "it lasts"
 
 
 def test_a_new_run_id_begins_a_new_epoch_of_a_pool_that_is_not_empty(pool: Pool) -> None:
@@ -159,4 +159,4 @@ def test_a_new_run_id_begins_a_new_epoch_of_a_pool_that_is_not_empty(pool: Pool)
     assert pool.run("sweep", PERIOD_US, "run-2", "second")[2] == b"second"
 
     assert pool.hash("clock")["emptied_us"] == emptied_us
-    assert pool.run("sweep", PERIOD_US, "run-2", "third") == [1, 0, b"second"]
+    assert pool.run("sweep", PERIOD_US, "run-2", "third")[:3] == [1, 0, b"second"]

@@ -141,6 +141,7 @@ class Table:
         self.delivered: list[str] = []
         self.tokens = TokenMint()
         self.tokens.learn("the pool's secret")
+        self.tokens.set_clock(0)
         subscriber: Ref[SubscriberMessage] = system.spawn(
             "subscriber", lambda: FakeSubscriber(self.channels), mailbox_limit=100, phase=2
         )

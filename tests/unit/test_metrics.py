@@ -146,7 +146,13 @@ def test_calls_frames_and_scripts_are_counted_by_kind() -> None:
 
 def test_what_sweeps_ended_is_counted_by_reason() -> None:
     page = Page()
-    fields: dict[str, Any] = {"acted": True, "epoch": "1", "loading_timeouts": 2, "allocation_timeouts": 1}
+    fields: dict[str, Any] = {
+        "acted": True,
+        "epoch": "1",
+        "redis_us": 0,
+        "loading_timeouts": 2,
+        "allocation_timeouts": 1,
+    }
     page.metrics.observe_swept(Swept(**fields, cancelled_by_leaving=3, grace_ended=4, queue_timeouts=5))
     found = page.read()
     assert found["match_cancelled_total{reason=loading_timeout}"] == 2

@@ -546,6 +546,7 @@ def test_a_forged_resume_token_never_reaches_redis() -> None:
         async with table() as t:
             stranger = TokenMint()
             stranger.learn("another secret")
+            stranger.set_clock(0)
             for token in (stranger.mint(PLAYER, MODE), t.tokens.mint("bob", MODE), t.tokens.mint(PLAYER, "Chess"), "x"):
                 await t.resume(token)
             assert t.refusals() == ["invalid_resume_token"] * 4
