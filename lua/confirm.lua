@@ -13,6 +13,7 @@
 
 local keep_seconds = tonumber(ARGV[1])
 local now_us, redis_us = clock()
+local now = int(now_us)
 
 -- What the sessions of this call have in common is written once, at its end.
 local live = {} -- by server: the fields of its new active slots
@@ -33,7 +34,7 @@ local function tell_players(session, session_id, tail, answer)
     local f = call('HMGET', player_key, 'loading_session_id', 'seq', 'node', 'connection')
     if f[1] == session.id then
       local seq = int(next_seq(f[2], redis_us))
-      call('HSET', player_key, 'state', 'matched', 'since', int(now_us), 'seq', seq, 'found_seq', seq,
+      call('HSET', player_key, 'state', 'matched', 'since', now, 'seq', seq, 'found_seq', seq,
         'session_id', session_id)
       call('EXPIRE', player_key, keep_seconds)
       gather(no_longer_on_node, f[3], player)
@@ -63,7 +64,7 @@ local function decide(loading_session_id, attempt, session_id, server_address)
     .. ',"loading_session_id":"' .. loading_session_id .. '"}'
   call('SET', POOL .. 'match:' .. loading_session_id, tail, 'EX', keep_seconds)
   call('DEL', POOL .. 'loading:' .. loading_session_id)
-  gather(matched, session.game_mode, int(now_us), loading_session_id)
+  gather(matched, session.game_mode, now, loading_session_id)
   local answer = { 'matched', math.floor((now_us - session.created) / 1000) }
   tell_players(session, session_id, tail, answer)
   return answer

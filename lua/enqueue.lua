@@ -13,9 +13,22 @@
 
 local game_mode = ARGV[1]
 local now_us, redis_us = clock()
+local now = int(now_us)
 local paused = call('SISMEMBER', POOL .. 'paused', game_mode) == 1
 local epoch = call('HGET', KEYS[1], 'epoch') or ''
 local joined, waiting, on_node = {}, {}, {}
+
+-- One look at all of them spares each its own: almost always none has a record or a tombstone.
+local function any_known()
+  local keys = {}
+  for i = 2, #ARGV, 5 do
+    keys[#keys + 1] = POOL .. 'player:' .. ARGV[i]
+    keys[#keys + 1] = POOL .. 'left:' .. ARGV[i]
+  end
+  return #keys > 0 and call('EXISTS', unpack(keys)) > 0
+end
+
+local look, seen = any_known(), {}
 
 local function owned(code, player, record)
   local queued_seq = call('HGET', POOL .. 'player:' .. player, 'queued_seq')
@@ -25,7 +38,9 @@ local function owned(code, player, record)
 end
 
 local function decide(player, connection, node, operation, resume_token)
-  local record = load_player(player)
+  local first = not look and not seen[player]
+  seen[player] = true
+  local record = not first and load_player(player)
   local seq
   if record then
     -- A node that stood still past its lease has lost the player meanwhile; it puts it back once it has this answer.
@@ -41,7 +56,7 @@ local function decide(player, connection, node, operation, resume_token)
       return { 'already_in_queue' }
     end
     seq = record.seq
-  else
+  elseif not first then
     local tomb = call('HMGET', POOL .. 'left:' .. player, 'connection', 'operation', 'seq')
     if tomb[1] == connection and tonumber(tomb[2]) >= tonumber(operation) then
       return { 'stale' }
@@ -57,19 +72,18 @@ local function decide(player, connection, node, operation, resume_token)
     end
     call('DEL', POOL .. 'player:' .. player)
   end
-  seq = next_seq(seq, redis_us)
-  call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', game_mode, 'since', int(now_us),
-    'enqueued_at', int(now_us), 'connection', connection, 'node', node, 'operation', operation,
-    'resume_token', resume_token, 'seq', int(seq), 'queued_seq', int(seq), 'requeued', 'false',
-    'loading_session_id', '')
+  seq = int(next_seq(seq, redis_us))
+  call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'connection', connection, 'seq', seq,
+    'game_mode', game_mode, 'since', now, 'enqueued_at', now, 'queued_seq', seq, 'node', node,
+    'operation', operation, 'resume_token', resume_token)
   joined[#joined + 1] = player
-  waiting[#waiting + 1] = int(now_us)
+  waiting[#waiting + 1] = now
   waiting[#waiting + 1] = player
   on_node[node] = on_node[node] or {}
   table.insert(on_node[node], player)
   local frame = queued_frame(seq, game_mode, resume_token, false)
   publish(player, frame)
-  return { 'queued', resume_token, int(seq), int(now_us), epoch, frame }
+  return { 'queued', resume_token, seq, now, epoch, frame }
 end
 
 local reply = each_item(2, 5, decide)

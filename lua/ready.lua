@@ -14,11 +14,12 @@
 
 local node, lease_us, wait_us = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now_us = clock()
+local now = int(now_us)
 local servers
 
 local function all_ready(session)
   for _, player in ipairs(session.players) do
-    call('HSET', POOL .. 'player:' .. player, 'state', 'allocating', 'since', int(now_us))
+    call('HSET', POOL .. 'player:' .. player, 'state', 'allocating', 'since', now)
   end
   call('ZREM', POOL .. 'sessions:loading:' .. session.game_mode, session.id)
   servers = servers or open_servers()
@@ -26,21 +27,23 @@ local function all_ready(session)
 end
 
 local function decide(player, connection, loading_session_id)
-  local record = load_player(player)
-  if not record or record.connection ~= connection then
+  local f = redis.pcall('HMGET', POOL .. 'player:' .. player, 'state', 'connection', 'loading_session_id')
+  if not f[1] or f[2] ~= connection then
     return { 'not_in_queue' }
   end
-  if record.loading_session_id ~= loading_session_id then
+  if f[3] ~= loading_session_id then
     return { 'wrong_session_id' }
   end
   local loading_key = POOL .. 'loading:' .. loading_session_id
-  if record.state == 'loading' and call('HGET', loading_key, player) == 'loading' then
-    call('HSET', loading_key, player, 'ready')
-    if call('HINCRBY', loading_key, '#missing', -1) == 0 then
+  local own = f[1] == 'loading' and call('HMGET', loading_key, player, '#missing')
+  if own and own[1] == 'loading' then
+    local missing = own[2] - 1
+    call('HSET', loading_key, player, 'ready', '#missing', missing)
+    if missing == 0 then
       local session = load_session(loading_session_id)
       return { 'ok', all_ready(session) or {}, math.floor((now_us - session.created) / 1000) }
     end
-  elseif record.state == 'allocating' then -- a repeat, whose first answer may have been lost with the order in it
+  elseif f[1] == 'allocating' then -- a repeat, whose first answer may have been lost with the order in it
     local session = load_session(loading_session_id)
     if session and session.node == node and session.server ~= '' then
       return { 'ok', order(session), -1 }

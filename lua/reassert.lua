@@ -32,10 +32,10 @@ local function put_back(player, told)
   call('DEL', POOL .. 'player:' .. player)
   call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', told.game_mode, 'since', int(now_us),
     'enqueued_at', told.enqueued_at, 'connection', told.connection, 'node', told.node, 'operation', told.operation,
-    'resume_token', told.resume_token, 'seq', int(seq), 'queued_seq', int(seq),
-    'requeued', tostring(told.state ~= 'queued'), 'loading_session_id', '')
+    'resume_token', told.resume_token, 'seq', int(seq), 'queued_seq', int(seq))
   if cancelled_seq then -- for the repeat, should this answer be lost
-    call('HSET', POOL .. 'player:' .. player, 'cancelled', frames[1], 'cancelled_seq', int(cancelled_seq))
+    call('HSET', POOL .. 'player:' .. player, 'requeued', 'true', 'cancelled', frames[1],
+      'cancelled_seq', int(cancelled_seq))
   end
   join_node(told.node, now_us, player)
   call('ZADD', POOL .. 'waiting:' .. told.game_mode, told.enqueued_at, player)

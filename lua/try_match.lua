@@ -21,11 +21,12 @@ local function pop_random(count)
   return call('SPOP', queue, count)
 end
 
--- The time keeps the repeat of a call, whose first reply was lost, from giving the ids of its first matches again.
-local function new_id(index, redis_us)
-  local hex = redis.sha1hex(seed .. ':' .. int(redis_us) .. ':' .. index)
+-- 72 random bits of the call, and the match's number in it. The time keeps the repeat of a call, whose first reply was
+-- lost, from giving the ids of its first matches again.
+local function ids_begin(redis_us)
+  local hex = redis.sha1hex(seed .. ':' .. int(redis_us))
   return string.sub(hex, 1, 8) .. '-' .. string.sub(hex, 9, 12) .. '-4' .. string.sub(hex, 14, 16) .. '-a'
-    .. string.sub(hex, 18, 20) .. '-' .. string.sub(hex, 21, 32)
+    .. string.sub(hex, 18, 20) .. '-'
 end
 
 local function pending(mode)
@@ -101,15 +102,17 @@ if wanted <= 0 then
 end
 
 local now_us, redis_us = clock()
+local now, deadline = int(now_us), int(now_us + loading_timeout_us)
 local candidates = pop_candidates(wanted * size)
 local formed = math.floor(#candidates / size)
+local ids = ids_begin(redis_us)
 local reply = { formed, 0, unplaced }
 local no_longer_waiting = {}
 
 for index = 1, formed do
-  local session = { id = new_id(index, redis_us), game_mode = game_mode, players = {} }
+  local session = { id = ids .. string.format('%012x', index), game_mode = game_mode, players = {} }
   local fields = { '#game_mode', game_mode, '#state', 'loading', '#attempt', 0, '#server', '', '#node', '',
-    '#created', int(now_us), '#deadline', int(now_us + loading_timeout_us), '#missing', size }
+    '#created', now, '#deadline', deadline, '#missing', size }
   for place_in_match = 1, size do
     local player = candidates[(index - 1) * size + place_in_match].player
     session.players[place_in_match] = player
@@ -119,13 +122,13 @@ for index = 1, formed do
   fields[#fields + 1] = '#players'
   fields[#fields + 1] = table.concat(session.players, ' ')
   call('HSET', POOL .. 'loading:' .. session.id, unpack(fields))
-  call('ZADD', POOL .. 'sessions:loading:' .. game_mode, int(now_us + loading_timeout_us), session.id)
+  call('ZADD', POOL .. 'sessions:loading:' .. game_mode, deadline, session.id)
   local tail = start_loading_tail(session, loading_timeout_us / 1000000)
   for place_in_match = 1, size do
     local record = candidates[(index - 1) * size + place_in_match]
-    local seq = next_seq(record.seq, redis_us)
-    call('HSET', POOL .. 'player:' .. record.player, 'state', 'loading', 'since', int(now_us), 'seq', int(seq),
-      'loading_seq', int(seq), 'loading_session_id', session.id)
+    local seq = int(next_seq(record.seq, redis_us))
+    call('HSET', POOL .. 'player:' .. record.player, 'state', 'loading', 'since', now, 'seq', seq,
+      'loading_seq', seq, 'loading_session_id', session.id)
     no_longer_waiting[#no_longer_waiting + 1] = record.player
     publish(record.player, start_loading_frame(seq, tail))
     reply[#reply + 1] = now_us - record.enqueued_at

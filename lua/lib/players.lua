@@ -79,7 +79,7 @@ local function load_player(player)
     return nil
   end
   return { state = f[1], game_mode = f[2], connection = f[3], node = f[4], operation = f[5], seq = f[6],
-    loading_session_id = f[7], enqueued_at = f[8], resume_token = f[9] }
+    loading_session_id = f[7] or '', enqueued_at = f[8], resume_token = f[9] }
 end
 
 -- The older connection's node closes it with 4000: Redis alone decides which connection owns a player.

@@ -5,7 +5,7 @@ local call = redis.call
 
 -- Whole numbers beyond 14 digits lose some in Lua's own conversion to text.
 local function int(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 -- The pool's time in microseconds, and Redis' own. They differ by the time in which nobody swept: no lease may

@@ -19,8 +19,6 @@ def test_a_player_who_enqueues_is_queued_and_told_so(pool: Pool) -> None:
         "resume_token": "token-of-ann",
         "seq": record["seq"],
         "queued_seq": record["seq"],
-        "requeued": "false",
-        "loading_session_id": "",
     }
     assert pool.members("queue:duel") == ["ann"]
     assert pool.score("waiting:duel", "ann") == int(record["enqueued_at"])
