@@ -63,11 +63,15 @@ class Request(Generic[T]):
         Raises:
             AskTimeout: there was none in time.
         """
+        # Not `asyncio.timeout`: that one costs five times as much, and every step of a journey is an ask.
+        timer = asyncio.get_running_loop().call_later(timeout_seconds, self._expire, timeout_seconds)
         try:
-            async with asyncio.timeout(timeout_seconds):
-                return await self._future
-        except TimeoutError:
-            raise AskTimeout(f"no answer in {timeout_seconds:g} s") from None
+            return await self._future
+        finally:
+            timer.cancel()
+
+    def _expire(self, timeout_seconds: float) -> None:
+        self.fail(AskTimeout(f"no answer in {timeout_seconds:g} s"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,15 +260,22 @@ class _Cell(Generic[M]):
     async def _live(self) -> BaseException | None:
         """One instance, from start to stop. Returns what it crashed on, if it did."""
         batch: list[M] = []
-        self._failure = None
         actor = self._factory()
         actor._cell = self
         try:
             await actor.started()
-            while await self._something_waits():
-                count = min(len(self.mailbox), actor.batch_limit)
-                batch = [self.mailbox.popleft() for _ in range(count)]
-                await actor.receive(batch)
+            while True:
+                if self._failure:
+                    raise self._failure
+                if self.mailbox:
+                    batch = self._take(actor.batch_limit)
+                    await actor.receive(batch)
+                elif self.closing:
+                    break
+                else:
+                    self._waiter = asyncio.get_running_loop().create_future()
+                    await self._waiter
+                    self._waiter = None
             await actor.stopped()
         except Exception as error:
             error_id = uuid.uuid4().hex
@@ -273,24 +284,18 @@ class _Cell(Generic[M]):
             self._say_last(actor, error_id)
             return error
         finally:
+            self._failure = None
             self._refuse(batch, ActorStopped(self.name))
             for task in list(self._tasks):
                 task.cancel()
         return None
 
-    async def _something_waits(self) -> bool:
-        """Wait for a message; False once the actor is to end and nothing waits."""
-        while True:
-            if failure := self._failure:
-                self._failure = None
-                raise failure
-            if self.mailbox:
-                return True
-            if self.closing:
-                return False
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-            self._waiter = None
+    def _take(self, limit: int) -> list[M]:
+        if len(self.mailbox) > limit:
+            return [self.mailbox.popleft() for _ in range(limit)]
+        batch = list(self.mailbox)
+        self.mailbox.clear()
+        return batch
 
     def _say_last(self, actor: Actor[M], error_id: str) -> None:
         """Give a crashed instance its last word; one that fails at that too must not take others along."""

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pydantic_core import from_json
+
 _STATE_AFTER = {
     "queued": "queued",
     "start_loading": "loading",
@@ -45,7 +47,7 @@ class Told:
         """
         if player_id != self.player_id or self.state not in {"queued", "loading"}:
             return None  # what comes after the end is told of another connection's journey, token and all
-        frame = json.loads(data)
+        frame = from_json(data)
         if frame["seq"] <= self.seq:
             return None
         self.seq = frame["seq"]
@@ -80,11 +82,11 @@ class LateFrames:
 
     def keep(self, frames: Iterable[str]) -> None:
         """Take what a record says, in order."""
-        self._frames.extend((json.loads(frame)["seq"], frame.encode()) for frame in frames)
+        self._frames.extend((from_json(frame)["seq"], frame.encode()) for frame in frames)
 
     def before(self, frame: bytes) -> list[bytes]:
         """Those whose turn comes before this one."""
-        return self._take(json.loads(frame)["seq"]) if self._frames else []
+        return self._take(from_json(frame)["seq"]) if self._frames else []
 
     def rest(self) -> list[bytes]:
         """All that are left."""

@@ -52,6 +52,58 @@ class _Socket:
         self._connection.close(code)
 
 
+class _Inbox:
+    """The way in: what a client sends is counted, decoded, and left with its session."""
+
+    __slots__ = ("_bucket", "_refused", "_session", "_socket")
+
+    def __init__(self, socket: _Socket, session: Ref[SessionMessage], bucket: TokenBucket) -> None:
+        self._socket = socket
+        self._session = session
+        self._bucket = bucket
+        self._refused = 0  # messages, over those accepted since
+
+    def take(self, text: str | None) -> None:
+        """Take one message; None is a binary one."""
+        if wait_seconds := self._bucket.take():
+            self._refuse(wait_seconds, f"at most {self._bucket.rate:g} messages a second")
+        elif not self._pass_on(text):
+            self._refuse(_FULL_SECONDS, "too many messages of this connection wait to be carried out")
+        else:
+            self._refused = max(0, self._refused - 1)
+
+    def _refuse(self, wait_seconds: float, reason: str) -> None:
+        self._refused += 1
+        if self._refused > _BAD_MESSAGES:
+            self._socket.close(CloseCode.POLICY)
+        self._socket.send(
+            protocol.error_frame(ErrorCode.RATE_LIMITED, reason, retry_after_seconds=round(max(wait_seconds, 0.001), 3))
+        )
+
+    def _pass_on(self, text: str | None) -> bool:
+        """Leave a message with the session; False when it has too many waiting."""
+        if text is None:
+            self._socket.send(
+                protocol.error_frame(ErrorCode.INVALID_MESSAGE, "expected a text frame, not a binary one")
+            )
+            return True
+        message: protocol.ClientMessage | InvalidMessage
+        try:
+            message = protocol.decode_client(text)
+        except InvalidMessage as error:
+            message = error
+        if isinstance(message, protocol.Ping):  # answered here: a session may be waiting for Redis
+            self._socket.send(_PONG)
+            return True
+        try:
+            self._session.tell(Inbound(message))
+        except MailboxFull:
+            return False
+        except ActorStopped:
+            return True  # it crashed, and has closed the connection itself
+        return True
+
+
 class Gateway:
     """The ASGI application of the players' WebSocket."""
 
@@ -117,55 +169,22 @@ class Gateway:
             phase=SESSIONS_PHASE,
         )
         port.attach(session)
-        code = await self._read(receive, socket, session)
+        inbox = _Inbox(socket, session, TokenBucket(self._settings.messages_per_second, self._clock))
+        connection.receiver = inbox.take
+        try:
+            code = await self._wait_until_closed(receive, inbox)
+        finally:
+            connection.receiver = None  # which holds the connection: no circle to collect
         await self._say_closed(session, self._closed(connection, code))
 
-    async def _read(self, receive: Receive, socket: _Socket, session: Ref[SessionMessage]) -> int:
-        """Pass messages on until the connection ends. Returns the close code as uvicorn reports it."""
-        bucket = TokenBucket(self._settings.messages_per_second, self._clock)
-        refused = 0
+    @staticmethod
+    async def _wait_until_closed(receive: Receive, inbox: _Inbox) -> int:
+        """Wait for the connection's end. Returns the close code as uvicorn reports it."""
         while True:
             event: Any = await receive()
             if event["type"] == "websocket.disconnect":
                 return int(event.get("code") or _NO_STATUS_RECEIVED)
-            if wait_seconds := bucket.take():
-                reason = f"at most {self._settings.messages_per_second:g} messages a second"
-            elif not self._pass_on(event, socket, session):
-                wait_seconds, reason = _FULL_SECONDS, "too many messages of this connection wait to be carried out"
-            else:
-                refused = max(0, refused - 1)
-                continue
-            refused += 1
-            if refused > _BAD_MESSAGES:
-                socket.close(CloseCode.POLICY)
-            socket.send(
-                protocol.error_frame(
-                    ErrorCode.RATE_LIMITED, reason, retry_after_seconds=round(max(wait_seconds, 0.001), 3)
-                )
-            )
-
-    @staticmethod
-    def _pass_on(event: Any, socket: _Socket, session: Ref[SessionMessage]) -> bool:
-        """Leave a message with the session; False when it has too many waiting."""
-        text = event.get("text")
-        if text is None:
-            socket.send(protocol.error_frame(ErrorCode.INVALID_MESSAGE, "expected a text frame, not a binary one"))
-            return True
-        message: protocol.ClientMessage | InvalidMessage
-        try:
-            message = protocol.decode_client(text)
-        except InvalidMessage as error:
-            message = error
-        if isinstance(message, protocol.Ping):  # answered here: a session may be waiting for Redis
-            socket.send(_PONG)
-            return True
-        try:
-            session.tell(Inbound(message))
-        except MailboxFull:
-            return False
-        except ActorStopped:
-            return True  # it crashed, and has closed the connection itself
-        return True
+            inbox.take(event.get("text"))  # it came before the inbox was there
 
     def _closed(self, connection: PlayerConnection, code: int) -> Closed:
         if connection.peer_closed:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 class TokenBucket:
     """At most `rate` messages a second, after a burst of at most twice that."""
 
-    __slots__ = ("_burst", "_clock", "_level", "_rate", "_then")
+    __slots__ = ("_burst", "_clock", "_level", "_then", "rate")
 
     def __init__(self, rate: float, clock: Callable[[], float]) -> None:
-        self._rate = rate
+        self.rate = rate
         self._burst = max(1.0, 2 * rate)
         self._clock = clock
         self._level = self._burst
@@ -19,12 +19,12 @@ class TokenBucket:
     def take(self) -> float:
         """Take one. Returns 0, or the seconds until there would have been one to take."""
         now = self._clock()
-        self._level = min(self._burst, self._level + (now - self._then) * self._rate)
+        self._level = min(self._burst, self._level + (now - self._then) * self.rate)
         self._then = now
         if self._level >= 1:
             self._level -= 1
             return 0.0
-        return (1 - self._level) / self._rate
+        return (1 - self._level) / self.rate
 
 
 class ConnectionLimit:

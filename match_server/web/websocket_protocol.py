@@ -7,11 +7,13 @@ What it adds, each for a fact of uvicorn 0.5x's `websockets-sansio`:
 - `send_frame` and `close` never wait. A peer that does not read is cut off once its buffer is over the limit.
 - A peer that stopped reading is never freed by the ping timeout alone, since the transport's close waits for its
   buffer; it is aborted here. The same goes for a peer that floods pings and reads no pongs.
+- A message goes to the gateway in the turn in which it was read: uvicorn's queue would wake a task for it, and pause
+  the reading.
 - Invalid UTF-8 closes with 1007, without a traceback in the log. The close of a broken connection reaches its peer.
 """
 
 import asyncio
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -20,6 +22,9 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from match_server.errors import CloseCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _OUTBOX_BYTES = 256 * 1024  # unread frames of one connection, before it counts as too slow
 _CLOSE_SECONDS = 5.0  # for the peer to answer a close
@@ -36,6 +41,7 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.close_timeout = _CLOSE_SECONDS
         self.peer_closed = False  # the peer began the closing handshake
+        self.receiver: Callable[[str | None], None] | None = None  # takes each message; None is a binary one
         self._broken = False  # the peer's frames cannot be read any more
 
     def handle_connect(self, event: Request) -> None:
@@ -132,17 +138,26 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
 
     def send_receive_event_to_app(self) -> None:
-        """Refuse invalid UTF-8 here: uvicorn would log a traceback for it."""
+        """Hand a message to the receiver; what came before there was one waits in uvicorn's queue.
+
+        Invalid UTF-8 is refused here: uvicorn would log a traceback for it.
+        """
+        text = None
         if self.curr_msg_data_type == "text":
             try:
-                b"".join(self.frames).decode()
+                text = b"".join(self.frames).decode()
             except UnicodeDecodeError:
                 self.frames = []
                 if self._open:
                     self.conn.fail(CloseCode.INVALID_PAYLOAD)
                     self.handle_parser_exception()
                 return
-        super().send_receive_event_to_app()
+        if self.receiver is None:
+            super().send_receive_event_to_app()
+            return
+        self.frames = []
+        if not self.close_sent:
+            self.receiver(text)
 
 
 class HttpConnection(HttpToolsProtocol):
