@@ -127,7 +127,7 @@ class Node:
             redis = connect(redis_url)
             stack.push_async_callback(redis.aclose)
             stores = self._stores(redis)
-            provider = HttpProvider(timeout_seconds=self._settings.allocation_timeout_seconds)
+            provider = await HttpProvider.open(timeout_seconds=self._settings.allocation_timeout_seconds)
             stack.push_async_callback(provider.aclose)
             system = await stack.enter_async_context(ActorSystem())
             if embedded:

@@ -1,11 +1,13 @@
 """Calls dedicated servers over HTTP: one deadline and one size limit per call, no redirects, no proxies."""
 
 import asyncio
+import importlib
 import ssl
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
+import anyio.lowlevel
 import httpx
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
@@ -56,6 +58,13 @@ class HttpProvider:
         self._timeout_seconds = timeout_seconds
         self._clients: OrderedDict[str, httpx.AsyncClient] = OrderedDict()
         self._certificates = ssl.create_default_context()  # 20 ms: once, not once per client
+
+    @classmethod
+    async def open(cls, *, timeout_seconds: float) -> Self:
+        """Make one that is warm: httpx would import what it needs with the first call, while the node stands still."""
+        importlib.import_module("httpcore")
+        await anyio.lowlevel.checkpoint()
+        return cls(timeout_seconds=timeout_seconds)
 
     async def create(self, orders: Sequence[Order]) -> list[Provisioned]:
         """Ask one server for sessions. See `DedicatedServerProvider.create`."""
