@@ -118,7 +118,7 @@ class Stack:
             command = python("benchmarks.naive", "--redis-url", url, "--players", str(self._players))
         else:
             modes = f"{self.game_mode}:{self._players}"
-            options = ["--port", "0", "--redis-url", url, "--game-modes", modes, "--log-level", "warning"]
+            options = ["--port", "0", "--redis-url", url, "--game-modes", modes]
             command = python(
                 "match_server", *options, *(["--workers", str(self._workers)] if self._workers > 1 else [])
             )

@@ -36,6 +36,7 @@ from match_server.store.scripts import ItemFailed
 log = structlog.get_logger(__name__)
 
 MAILBOX_LIMIT = 50_000  # a request or two of every connection a node may hold
+_TRIES_FOR_MORE = 4  # in one round trip, when one has left matches to be formed
 
 
 class InternalError(Exception):
@@ -94,6 +95,7 @@ class Matchmaker(Actor[MatchmakerMessage]):
         self._observe = observe
         self._observe_loading = observe_loading
         self._observe_left = observe_left
+        self._more = False  # the last TryMatch left a match to be formed
         self._unplaced = 0  # ready matches of this mode that wait for a slot, as the last TryMatch saw it
 
     async def started(self) -> None:
@@ -111,7 +113,8 @@ class Matchmaker(Actor[MatchmakerMessage]):
                 requests.sort(message, step)
         # Anything that may have put players into the queue may have filled a match.
         filled = step.enqueues or step.resumes or step.leaves or step.reasserts
-        step.match = ticked or (self._match_on_enqueue and bool(filled))
+        if ticked or (self._match_on_enqueue and filled):
+            step.match = _TRIES_FOR_MORE if self._more else 1
         step.place = ticked and self._unplaced > 0
         if not (step.match or requests.any):
             return
@@ -148,7 +151,7 @@ class Matchmaker(Actor[MatchmakerMessage]):
             log.warning("allocation_left_to_its_lease", loading_session_id=order.loading_session_id)
 
     def _after_match(self, matched: Matched) -> None:
-        self._unplaced = matched.unplaced
+        self._unplaced, self._more = matched.unplaced, matched.more
         if matched.formed:
             self._observe(matched)
             log.debug("matches_formed", game_mode=self._mode.name, count=matched.formed)

@@ -180,7 +180,7 @@ class Step:
     resumes: list[Resume] = field(default_factory=list)
     catch_ups: list[CatchUp] = field(default_factory=list)
     reasserts: list[Reassert] = field(default_factory=list)
-    match: bool = False
+    match: int = 0  # how many calls of try_match
     place: bool = False
 
 
@@ -202,7 +202,13 @@ class StepResult:
         """Read what try_match said; nothing when Redis refused it for now."""
         if reply:
             formed, more, unplaced, *waits = reply
-            self.matched = Matched(formed=formed, more=bool(more), unplaced=unplaced, waits_us=tuple(waits))
+            before = self.matched
+            self.matched = Matched(
+                formed=before.formed + formed,
+                more=bool(more),
+                unplaced=unplaced,
+                waits_us=before.waits_us + tuple(waits),
+            )
 
     def take_placed(self, reply: Sequence[Sequence[Any]]) -> None:
         """Read the orders of place; none when Redis refused it for now."""
@@ -256,7 +262,7 @@ class JourneyStore:
         if step.place:
             arguments = (game_mode, policy.node, policy.lease_us, policy.wait_us, _PLACED_PER_CALL)
             plan.append((Call("place", arguments), result.take_placed))
-        if step.match:
+        for _ in range(step.match):
             seed = secrets.token_hex(16)
             matching = (game_mode, size, _PLAYERS_PER_TRY_MATCH, seed, self._loading_timeout_us)
             plan.append((Call("try_match", matching), result.take_matched))
