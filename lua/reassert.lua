@@ -3,14 +3,15 @@
 -- back: Redis lost its data or rolled it back, or the node was thought dead. The newer state wins.
 --
 -- KEYS    clock
--- ARGV    per player: player_id connection node operation resume_token game_mode enqueued_at seq state
+-- ARGV    per player: player_id connection node operation resume_token game_mode enqueued_at claimed_seq seq state
 --         loading_session_id epoch
--- WHERE   seq, state (queued or loading) and loading_session_id: as last told to the client; epoch: as it was then
+-- WHERE   seq, state (queued or loading) and loading_session_id: as last told to the client; epoch: as it was then;
+--         claimed_seq: of the first frame of this journey on this connection
 -- RETURN  per player: code epoch frame...
 --         the frames are for this connection: what the client has to be told
 -- CODES   ok, taken_over (another connection owns the player), gone (the player left, and Redis has lost nothing)
 -- TOUCHES clock player:* left:* queue:* waiting:* held nodes node_players:* loading:* match:* sessions:*
--- SENDS   notifications:*
+-- SENDS   notifications:* node:*
 -- INCLUDE pool players servers sessions
 
 local now_us, redis_us = clock()
@@ -32,7 +33,8 @@ local function put_back(player, told)
   call('DEL', POOL .. 'player:' .. player)
   call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', told.game_mode, 'since', int(now_us),
     'enqueued_at', told.enqueued_at, 'connection', told.connection, 'node', told.node, 'operation', told.operation,
-    'resume_token', told.resume_token, 'seq', int(seq), 'queued_seq', int(seq))
+    'resume_token', told.resume_token, 'seq', int(seq), 'queued_seq', int(seq),
+    'claimed_seq', int(told.claimed_seq))
   if cancelled_seq then -- for the repeat, should this answer be lost
     call('HSET', POOL .. 'player:' .. player, 'requeued', 'true', 'cancelled', frames[1],
       'cancelled_seq', int(cancelled_seq))
@@ -43,16 +45,31 @@ local function put_back(player, told)
   return { 'ok', epoch_now, unpack(frames) }
 end
 
--- The record is there and nobody's: this connection takes it back, as a resume would.
+-- The record is there, and nobody's or a superseded connection's: this one takes it back, as a resume would.
 local function reclaim(player, record, told)
   call('HSET', POOL .. 'player:' .. player, 'connection', told.connection, 'node', told.node,
-    'operation', told.operation)
+    'operation', told.operation, 'claimed_seq', int(told.claimed_seq))
   if record.state ~= 'matched' then
+    call('SREM', POOL .. 'node_players:' .. record.node, player)
     join_node(told.node, now_us, player)
     if call('ZREM', POOL .. 'held', player) == 1 and record.state == 'queued' then
       call('ZADD', POOL .. 'queue:' .. record.game_mode .. ':front', record.enqueued_at, player)
     end
   end
+end
+
+-- The record is of another match or journey than the client's: that one ends, the client's goes on.
+local function replace(player, record, told)
+  call('DEL', POOL .. 'player:' .. player) -- else the end of that match would be told to this client, too
+  local session = record.loading_session_id ~= '' and load_session(record.loading_session_id)
+  if session then -- a match that its players were told is over, or know nothing of
+    cancel(session, 'state_lost', {}, now_us, redis_us)
+  end
+  take_from_queue(player, record.game_mode)
+  call('ZREM', POOL .. 'waiting:' .. record.game_mode, player)
+  call('ZREM', POOL .. 'held', player)
+  call('SREM', POOL .. 'node_players:' .. record.node, player)
+  return put_back(player, told)
 end
 
 -- Rolled back: what the client was told is newer than the record.
@@ -62,13 +79,7 @@ local function catch_record_up(player, record, told)
     call('HSET', POOL .. 'player:' .. player, 'seq', int(told.seq))
     return { 'ok', epoch_now }
   end
-  local session = record.loading_session_id ~= '' and load_session(record.loading_session_id)
-  if session then -- a match that its players were told is over, or know nothing of
-    cancel(session, 'state_lost', {}, now_us, redis_us)
-  end
-  take_from_queue(player, record.game_mode)
-  call('ZREM', POOL .. 'waiting:' .. record.game_mode, player)
-  return put_back(player, told)
+  return replace(player, record, told)
 end
 
 -- Told in no epoch: the pool had no sweep yet, and it may have been emptied since as well as not. Nor does an epoch
@@ -91,12 +102,22 @@ local function decide(player, told)
     end
     return lost_nothing(told) and { 'gone', epoch_now } or put_back(player, told)
   end
+  local same_journey = record.resume_token == told.resume_token
   if record.connection ~= told.connection then
-    if record.connection ~= '' or record.resume_token ~= told.resume_token then
+    local nobodys = record.connection == '' and same_journey
+    if not nobodys and told.claimed_seq <= claim_of(player) then
       return { 'taken_over', epoch_now }
     end
-    reclaim(player, record, told)
-    record = load_player(player)
+    if record.connection ~= '' then
+      tell_taken_over(player, record)
+    end
+    if same_journey then
+      reclaim(player, record, told)
+      record = load_player(player)
+    end
+  end
+  if not same_journey then
+    return replace(player, record, told)
   end
   if tonumber(record.seq) < told.seq then
     return catch_record_up(player, record, told)
@@ -104,9 +125,9 @@ local function decide(player, told)
   return { 'ok', epoch_now, unpack(frames_since(player, record, told.seq, now_us)) }
 end
 
-return each_item(1, 11, function(player, connection, node, operation, resume_token, game_mode, enqueued_at, seq, state,
-  loading_session_id, epoch)
+return each_item(1, 12, function(player, connection, node, operation, resume_token, game_mode, enqueued_at,
+  claimed_seq, seq, state, loading_session_id, epoch)
   return decide(player, { connection = connection, node = node, operation = operation, resume_token = resume_token,
-    game_mode = game_mode, enqueued_at = enqueued_at, seq = tonumber(seq), state = state,
-    loading_session_id = loading_session_id, epoch = epoch })
+    game_mode = game_mode, enqueued_at = enqueued_at, claimed_seq = tonumber(claimed_seq), seq = tonumber(seq),
+    state = state, loading_session_id = loading_session_id, epoch = epoch })
 end)

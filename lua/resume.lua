@@ -73,7 +73,7 @@ local function decide(player, connection, node, operation, resume_token, game_mo
     end
   end
   call('HSET', POOL .. 'player:' .. player, 'connection', connection, 'node', node, 'operation', operation,
-    'seq', int(seq + 1), seq_field, int(seq + 1))
+    'seq', int(seq + 1), seq_field, int(seq + 1), 'claimed_seq', int(seq))
   return { 'ok', record.game_mode, record.enqueued_at, epoch, resumed, frame }
 end
 

@@ -158,7 +158,7 @@ class Ghosts:
             await self._forgotten.wait()
             self._forgotten.clear()
             for batch in _batches(list(self._ghosts.values())):
-                looks = [CatchUp(ghost.player_id, ghost.connection, ghost.seq) for ghost in batch]
+                looks = [CatchUp(g.player_id, g.connection, g.token, g.seq, g.seq) for g in batch]
                 await self._journey.step(self._mode, self._size, Step(catch_ups=looks))
                 items = [self._reassertion(ghost) for ghost in batch]
                 await self._journey.step(self._mode, self._size, Step(reasserts=items))
@@ -172,6 +172,7 @@ class Ghosts:
             resume_token=ghost.token,
             game_mode=self._mode,
             enqueued_at=ghost.enqueued_at,
+            claimed_seq=ghost.seq,
             seq=ghost.seq,
             state="queued",
             loading_session_id="",

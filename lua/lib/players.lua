@@ -82,6 +82,14 @@ local function load_player(player)
     loading_session_id = f[7] or '', enqueued_at = f[8], resume_token = f[9] }
 end
 
+-- The `seq` at which the record's connection got its player: by a resume, which notes it, or else by its enqueue. Every
+-- later claim has a higher one. A connection whose own is higher than the record's is therefore the rightful owner: the
+-- record has come back from before its claim (docs/races.md, 2).
+local function claim_of(player)
+  local f = call('HMGET', POOL .. 'player:' .. player, 'claimed_seq', 'queued_seq')
+  return tonumber(f[1] or f[2])
+end
+
 -- The older connection's node closes it with 4000: Redis alone decides which connection owns a player.
 local function tell_taken_over(player, record)
   call('PUBLISH', POOL .. 'node:' .. record.node, 'taken_over ' .. player .. ' ' .. record.connection)

@@ -26,13 +26,7 @@ from match_server.actors.port import (
     TakenOver,
 )
 from match_server.actors.told import LateFrames, Told
-from match_server.errors import (
-    ActorError,
-    CloseCode,
-    ErrorCode,
-    InvalidMessage,
-    StoreUnavailable,
-)
+from match_server.errors import ActorError, CloseCode, ErrorCode, InvalidMessage, StoreUnavailable
 from match_server.store import journey
 from match_server.store.journey import Answer
 
@@ -260,9 +254,8 @@ class Session(Actor[SessionMessage]):
             current.behind = True  # and no frame that waits in between: what is lost may have come before it
             self._port.catch_up()
             return
-        wanted = journey.CatchUp(current.player_id, self._connection, current.seq)
         try:
-            answer = await self._desk.ask(current.game_mode, wanted)
+            answer = await self._desk.ask(current.game_mode, self._look_after(current))
             if answer.code == "behind":
                 await self._reassert(current)
                 current.behind = False
@@ -281,6 +274,9 @@ class Session(Actor[SessionMessage]):
         else:
             self._keep_late(answer.fields)
 
+    def _look_after(self, told: Told) -> journey.CatchUp:
+        return journey.CatchUp(told.player_id, self._connection, told.resume_token, told.claimed_seq, told.seq)
+
     async def _ask_again(self, current: Told) -> None:
         """Ask for another catch-up, until one succeeds or the journey is another."""
         while current.behind and self._journey is current:
@@ -298,6 +294,7 @@ class Session(Actor[SessionMessage]):
             current.resume_token,
             current.game_mode,
             current.enqueued_at,
+            current.claimed_seq,
             current.seq,
             current.state,
             current.loading_session_id,
@@ -334,8 +331,8 @@ class Session(Actor[SessionMessage]):
         """Another connection took the player over. By now this one may have resumed it: ask (docs/races.md, 13b)."""
         current = self._journey
         if current and current.player_id == player_id and current.state != "unsure":
-            wanted = journey.CatchUp(player_id, self._connection, current.seq)
-            if (await self._desk.carry_out(current.game_mode, wanted)).code == "taken_over":
+            answer = await self._desk.carry_out(current.game_mode, self._look_after(current))
+            if answer.code == "taken_over":
                 self._let_go(player_id)
 
     def _let_go(self, player_id: str) -> None:

@@ -27,6 +27,7 @@ class Told:
     enqueued_at: str = "0"  # as Redis gave it
     epoch: str = ""  # Redis' epoch when it last spoke of this journey
     seq: int = 0  # of the last frame
+    claimed_seq: int = 0  # of the first one: later claims to this player, by other connections, have higher ones
     loading_session_id: str = ""  # of the last frame, if it named one
     last: tuple[str, str] = ("", "")  # the last frame's type and loading session
     behind: bool = False  # frames may have been lost, and the record could not be read since
@@ -50,8 +51,9 @@ class Told:
         frame = from_json(data)
         if frame["seq"] <= self.seq:
             return None
-        self.seq = frame["seq"]
         kind: str = frame["type"]
+        self.seq = frame["seq"]
+        self.claimed_seq = self.claimed_seq or self.seq
         session_id: str = frame.get("loading_session_id", "")
         if self.last == (kind, session_id):
             return None  # what came between was lost, and is over; or another connection had resumed meanwhile

@@ -68,6 +68,8 @@ class CatchUp(NamedTuple):
 
     player_id: str
     connection: str
+    resume_token: str
+    claimed_seq: int  # of the first frame of this journey on this connection
     seq: int
 
 
@@ -81,6 +83,7 @@ class Reassert(NamedTuple):
     resume_token: str
     game_mode: str
     enqueued_at: str  # microseconds of the pool's clock, as Redis gave it
+    claimed_seq: int  # of the first frame of this journey on this connection
     seq: int
     state: str
     loading_session_id: str

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 # The arguments of each script: first those of the whole call, then those of each item of its batch.
 SCRIPTS: Mapping[str, tuple[str, str]] = {
     "adopt": ("node lease_us wait_us attempts limit", ""),
-    "catch_up": ("", "player_id connection seq"),
+    "catch_up": ("", "player_id connection resume_token claimed_seq seq"),
     "confirm": ("keep_seconds", "loading_session_id attempt session_id server_address"),
     "end_session": ("server_id session_id", ""),
     "enqueue": ("game_mode", "player_id connection node operation resume_token"),
@@ -43,7 +43,8 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
     "ready": ("node lease_us wait_us", "player_id connection loading_session_id"),
     "reassert": (
         "",
-        "player_id connection node operation resume_token game_mode enqueued_at seq state loading_session_id epoch",
+        "player_id connection node operation resume_token game_mode enqueued_at claimed_seq seq state"
+        " loading_session_id epoch",
     ),
     "register_server": (
         "server_id incarnation control_url endpoint host address capacity batch max_session_seconds game_modes"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from match_server.protocol import MatchCancelled, Queued
+from match_server.protocol import MatchCancelled, Queued, Resumed
 from test_client.journey import State
 from tests.e2e.fake_server import Call, Reply, hang
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import MODE, Crowd, seen
+from tests.faults.crowd import MODE, Crowd, Player, seen
 from tests.faults.game_server import GameServer
 from tests.faults.measures import note
 from tests.faults.outside import everybody_matched_once, look, nobody_is_in_two_places, nobody_is_lost
@@ -209,3 +209,36 @@ def test_redis_restarted_with_older_data(redis: RedisServer, prefix: str, nodes:
             nobody_lost_its_link(crowd)
 
     asyncio.run(story())
+
+
+def test_redis_restarted_with_data_from_before_players_moved_to_new_connections(
+    redis: RedisServer, prefix: str, nodes: Nodes
+) -> None:
+    """The records name the connections that they came from; those are gone, and nobody is closed with 4000."""
+    running = nodes.start(2, **SETTINGS)
+
+    async def story() -> None:
+        async with Crowd() as crowd:
+            moving = crowd.add(10, [node.ws for node in running])
+            await crowd.until_state(State.QUEUED)
+            await seen(lambda: redis.do("HGET", f"{prefix}clock", "epoch"))
+            redis.do("SAVE")
+            for player in moving:
+                player.client.drop_link()
+            await crowd.until(lambda player: player.was_told(Resumed) == 1)
+            await crowd.until_state(State.QUEUED)
+            redis.kill()
+            redis.start()
+            await seen(lambda: owners(redis, prefix, moving) == 10)
+            async with GameServer(running) as server:
+                await crowd.until_state(State.MATCHED)
+                everybody_matched_once(redis, prefix, crowd.players, [server])
+            assert [len(player.closes) for player in moving] == [1] * 10, [player.closes for player in moving]
+
+    asyncio.run(story())
+
+
+def owners(redis: RedisServer, prefix: str, players: list[Player]) -> int:
+    """How many of them have a record that a resume's connection owns."""
+    claims = [redis.do("HGET", f"{prefix}player:{player.player_id}", "claimed_seq") for player in players]
+    return sum(claim is not None for claim in claims)

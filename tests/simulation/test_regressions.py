@@ -44,7 +44,7 @@ def test_seed_47_a_resume_that_arrives_again_takes_no_new_numbers(pool: Pool) ->
 def test_seed_101_a_player_told_before_the_first_sweep_is_put_back_when_redis_is_emptied(pool: Pool) -> None:
     """Neither the answer to its enqueue nor the emptied pool had an epoch: that they agree says nothing."""
     pool.redis("HDEL", f"{pool.prefix}clock", "epoch")
-    told = Reassert("ann", "ann/1", "n1", 2, "token-of-ann", "duel", "1000000", 1_000_000, "queued", "", "")
+    told = Reassert("ann", "ann/1", "n1", 2, "token-of-ann", "duel", "1000000", 1_000_000, 1_000_000, "queued", "", "")
 
     (answer,) = pool.step("duel", Step(reasserts=[told])).reasserts
 
@@ -81,7 +81,7 @@ def test_seed_117819_a_player_that_left_by_a_newer_connection_is_not_put_back_by
     """The older one's node stopped, slowly; its reassertion for an emptied Redis ran again when all that was over."""
     pool.enqueue("ann")
     told = Reassert(
-        "ann", "ann/1", "n1", 2, "token-of-ann", "duel", "1000000", 1_000_000, "queued", "", "the old epoch"
+        "ann", "ann/1", "n1", 2, "token-of-ann", "duel", "1000000", 1_000_000, 1_000_000, "queued", "", "the old epoch"
     )
     resume(pool, "ann")
     pool.leave("ann", connection="ann/2", operation=2)

@@ -181,9 +181,11 @@ class Pool:
         answer = answered(self.step("duel", Step(resumes=[item])).resumes[0])
         return answer.code, [json.loads(frame) for frame in answer.fields[3:]]
 
-    def catch_up(self, player: str, *, seq: int = 0, connection: str = "") -> tuple[str, list[Frame]]:
-        """The code, and the frames that are newer than `seq`."""
-        item = CatchUp(player, connection or f"{player}/1", seq)
+    def catch_up(
+        self, player: str, *, seq: int = 0, claimed: int = 0, connection: str = "", token: str = ""
+    ) -> tuple[str, list[Frame]]:
+        """The code, and the frames that are newer than `seq`. By default this connection's claim is the first one."""
+        item = CatchUp(player, connection or f"{player}/1", token or f"token-of-{player}", claimed, seq)
         answer = answered(self.step("duel", Step(catch_ups=[item])).catch_ups[0])
         return answer.code, [json.loads(frame) for frame in answer.fields]
 
@@ -192,9 +194,11 @@ class Pool:
         player: str,
         *,
         seq: int,
+        claimed: int = 0,
         state: str = "queued",
         session: str = "",
         connection: str = "",
+        token: str = "",
         node: str = "n1",
         mode: str = "duel",
         enqueued_at: str = "1000000",
@@ -207,9 +211,10 @@ class Pool:
             connection or f"{player}/1",
             node,
             operation,
-            f"token-of-{player}",
+            token or f"token-of-{player}",
             mode,
             enqueued_at,
+            claimed,
             seq,
             state,
             session,

@@ -106,3 +106,22 @@ def test_reading_changes_nothing(pool: Pool) -> None:
     with pool.nothing_changes():
         for connection in ("ann/1", "thief"):
             pool.catch_up("ann", connection=connection)
+
+
+def test_a_record_from_before_this_connections_claim_is_behind(pool: Pool) -> None:
+    """Redis came back with older data: the record names the connection that this one took the player over from."""
+    pool.enqueue("ann")
+    earlier = pool.contents()
+    resumed, queued = pool.resume("ann", connection="ann/2")[1]
+    pool.put_back(earlier)
+
+    told = {"seq": queued["seq"], "claimed": resumed["seq"], "connection": "ann/2"}
+    with pool.nothing_changes():
+        assert pool.catch_up("ann", **told) == ("behind", [])
+        assert pool.catch_up("ann", **told | {"claimed": int(earlier["player:ann"]["seq"])}) == ("taken_over", [])
+
+
+def test_a_record_of_another_journey_of_the_same_connection_is_behind(pool: Pool) -> None:
+    pool.enqueue("ann")
+
+    assert pool.catch_up("ann", token="another journey's") == ("behind", [])

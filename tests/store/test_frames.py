@@ -14,7 +14,7 @@ def every_frame_of_a_life(pool: Pool) -> list[str]:
 
     def resume_and_catch_up(player: str, connection: str) -> None:
         resume = Resume(player, connection, "n1", 1, f"token-of-{player}", "duel", pool.now_us())
-        catch_up = CatchUp(player, connection, 0)
+        catch_up = CatchUp(player, connection, f"token-of-{player}", 0, 0)
         result = pool.step("duel", Step(resumes=[resume], catch_ups=[catch_up]))
         frames.extend(answered(result.resumes[0]).fields[3:])
         frames.extend(answered(result.catch_ups[0]).fields)
@@ -42,7 +42,8 @@ def every_frame_of_a_life(pool: Pool) -> list[str]:
     pool.renew()
     pool.sweep()
     pool.sweep(queue_timeout=1)
-    frames.extend(answered(pool.step("duel", Step(catch_ups=[CatchUp("loads", "loads/1", 0)])).catch_ups[0]).fields)
+    look = CatchUp("loads", "loads/1", "token-of-loads", 0, 0)
+    frames.extend(answered(pool.step("duel", Step(catch_ups=[look])).catch_ups[0]).fields)
     return frames + pool.everything_said()
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 from tests.store.pool import Pool, kinds, without_seq
 
 
@@ -7,10 +9,11 @@ def test_a_queued_player_that_redis_lost_is_back_in_front_with_its_time(pool: Po
     (queued,) = pool.frames("ann")
     pool.lose_everything()
 
-    assert pool.reassert("ann", seq=queued["seq"], enqueued_at=before["enqueued_at"], epoch="before") == ("ok", [])
+    told: dict[str, Any] = {"seq": queued["seq"], "claimed": queued["seq"], "enqueued_at": before["enqueued_at"]}
+    assert pool.reassert("ann", **told, epoch="before") == ("ok", [])
 
     record = pool.record("ann")
-    assert record == before | {"since": record["since"], "operation": "3"}
+    assert record == before | {"since": record["since"], "operation": "3", "claimed_seq": str(queued["seq"])}
     assert pool.members("queue:duel:front") == ["ann"]
     assert pool.score("waiting:duel", "ann") == int(before["enqueued_at"])
     assert pool.members("node_players:n1") == ["ann"]
@@ -185,3 +188,164 @@ def test_a_matched_player_that_was_thought_gone_is_told_of_its_match(pool: Pool)
     assert pool.reassert("ann", seq=delivered, state="loading", session=session) == ("ok", [found])
     assert "ann" not in pool.members("node_players:n1")
     assert kinds([found]) == ["match_found"]
+
+
+def test_rolled_back_to_before_its_resume_a_player_stays_with_the_newer_connection(pool: Pool) -> None:
+    pool.enqueue("ann")
+    earlier = pool.contents()
+    resumed, queued = pool.resume("ann", connection="ann/2", node="n2")[1]
+    pool.put_back(earlier)
+    pool.everything_said()
+    pool.said_to_node("n1")
+
+    answer = pool.reassert(
+        "ann", seq=queued["seq"], claimed=resumed["seq"], connection="ann/2", node="n2", epoch="before"
+    )
+
+    assert answer == ("ok", [])
+    record = pool.record("ann")
+    assert (record["connection"], record["node"], record["seq"]) == ("ann/2", "n2", str(queued["seq"]))
+    assert (pool.members("node_players:n1"), pool.members("node_players:n2")) == ([], ["ann"])
+    assert pool.members("queue:duel") == ["ann"]
+    assert pool.said_to_node("n1") == ["taken_over ann ann/1"]
+    assert pool.catch_up("ann", seq=queued["seq"], claimed=resumed["seq"], connection="ann/2") == ("ok", [])
+    first_claim = int(earlier["player:ann"]["queued_seq"])
+    with pool.nothing_changes():  # the older one lives still, and says so at last
+        assert pool.catch_up("ann", seq=first_claim, claimed=first_claim) == ("taken_over", [])
+        assert pool.reassert("ann", seq=first_claim, claimed=first_claim, epoch="before") == ("taken_over", [])
+
+
+def test_rolled_back_and_matched_at_once_a_player_stays_with_the_newer_connection(pool: Pool) -> None:
+    """By its `seq` the record is the newer; by its connection's claim it is not."""
+    pool.register("s1")
+    pool.enqueue("ann", "bob")
+    earlier = pool.contents()
+    resumed, queued = pool.resume("ann", connection="ann/2")[1]
+    pool.put_back(earlier)
+    pool.everything_said()
+    pool.match()
+    (start,) = pool.frames("ann")
+
+    code, frames = pool.reassert("ann", seq=queued["seq"], claimed=resumed["seq"], connection="ann/2", epoch="before")
+
+    assert (code, without_seq(frames)) == (
+        "ok",
+        without_seq([start | {"timeout_seconds": frames[0]["timeout_seconds"]}]),
+    )
+    assert pool.record("ann")["connection"] == "ann/2"
+    assert pool.ready("ann", connection="ann/2").code == "ok"
+
+
+def test_the_older_connection_stays_superseded_however_much_it_was_told(pool: Pool) -> None:
+    """It hears the player's channel until it is told of the takeover, so its `seq` may be beyond the record's."""
+    pool.register("s1")
+    pool.enqueue("ann", "bob")
+    (first,) = pool.frames("ann")
+    pool.resume("ann", connection="ann/2")
+    earlier = pool.contents()
+    pool.match()
+    (start,) = pool.frames("ann")
+    pool.put_back(earlier)
+
+    for seq in (start["seq"], int(earlier["player:ann"]["seq"])):
+        told = {"seq": seq, "claimed": first["seq"]}
+        with pool.nothing_changes():
+            assert pool.catch_up("ann", **told) == ("taken_over", [])
+            assert pool.reassert("ann", **told, epoch="before") == ("taken_over", [])
+
+
+def test_two_connections_that_claim_alike_leave_the_player_where_the_record_says(pool: Pool) -> None:
+    pool.enqueue("ann", connection="ann/2")
+    (queued,) = pool.frames("ann")
+
+    with pool.nothing_changes():
+        assert pool.catch_up("ann", seq=queued["seq"], claimed=queued["seq"]) == ("taken_over", [])
+        assert pool.reassert("ann", seq=queued["seq"] + 1, claimed=queued["seq"]) == ("taken_over", [])
+
+
+def test_an_emptied_redis_that_the_older_connection_reached_first_gives_the_player_to_the_newer(pool: Pool) -> None:
+    pool.enqueue("ann")
+    (first,) = pool.frames("ann")
+    resumed, queued = pool.resume("ann", connection="ann/2")[1]
+    pool.lose_everything()
+    assert pool.reassert("ann", seq=first["seq"], claimed=first["seq"], epoch="before") == ("ok", [])
+
+    told = {"seq": queued["seq"], "claimed": resumed["seq"], "connection": "ann/2"}
+    assert pool.catch_up("ann", **told) == ("behind", [])
+    assert pool.reassert("ann", **told, epoch="before") == ("ok", [])
+
+    assert pool.record("ann")["connection"] == "ann/2"
+    assert pool.catch_up("ann", seq=first["seq"], claimed=first["seq"]) == ("taken_over", [])
+
+
+def test_a_matched_player_whose_resume_was_rolled_back_hears_of_its_match(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    earlier = pool.contents()
+    resumed, start = pool.resume("ann", connection="ann/2", node="n2")[1]
+    pool.put_back(earlier)
+    pool.everything_said()
+    pool.confirm(order)
+    (found,) = pool.frames("ann")
+
+    answer = pool.reassert(
+        "ann",
+        seq=start["seq"],
+        claimed=resumed["seq"],
+        state="loading",
+        session=order.loading_session_id,
+        connection="ann/2",
+        node="n2",
+        epoch="before",
+    )
+
+    assert answer == ("ok", [found])
+    assert pool.members("node_players:n2") == []
+
+
+def test_rolled_back_to_an_earlier_journey_of_another_connection(pool: Pool) -> None:
+    """It left, and queued anew elsewhere: the earlier journey's match goes on without it."""
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    earlier = pool.contents()
+    pool.leave("ann")
+    pool.frames("ann")
+    pool.enqueue("ann", connection="ann/2", node="n2")
+    (queued,) = pool.frames("ann")
+    pool.put_back(earlier)
+    pool.everything_said()
+    pool.said_to_node("n1")
+    told: dict[str, Any] = {"seq": queued["seq"], "claimed": queued["seq"], "token": "second", "connection": "ann/2"}
+
+    assert pool.catch_up("ann", **told) == ("behind", [])
+    answer = pool.reassert("ann", **told, node="n2", enqueued_at="7000000", epoch="before")
+
+    assert answer == ("ok", [])
+    assert f"loading:{session}" not in pool.key_names()
+    record = pool.record("ann")
+    assert (record["state"], record["resume_token"], record["enqueued_at"]) == ("queued", "second", "7000000")
+    assert (record["connection"], record["node"]) == ("ann/2", "n2")
+    assert (pool.members("node_players:n1"), pool.members("node_players:n2")) == (["bob"], ["ann"])
+    assert pool.said_to_node("n1") == ["taken_over ann ann/1"]
+    assert pool.frames("ann") == [], "it knows nothing of that match"
+    assert kinds(pool.frames("bob")) == ["match_cancelled", "queued"]
+
+
+def test_rolled_back_to_an_earlier_journey_of_its_own_connection(pool: Pool) -> None:
+    pool.enqueue("ann")
+    earlier = pool.contents()
+    pool.leave("ann")
+    pool.frames("ann")
+    pool.enqueue("ann", operation=3)
+    (queued,) = pool.frames("ann")
+    pool.put_back(earlier)
+    told: dict[str, Any] = {"seq": queued["seq"], "claimed": queued["seq"], "token": "second"}
+
+    assert pool.catch_up("ann", **told) == ("behind", [])
+    assert pool.reassert("ann", **told, enqueued_at="7000000", epoch="before") == ("ok", [])
+
+    record = pool.record("ann")
+    assert (record["resume_token"], record["enqueued_at"]) == ("second", "7000000")
+    assert pool.members("queue:duel") == []
+    assert pool.members("queue:duel:front") == ["ann"]
+    assert pool.score("waiting:duel", "ann") == 7_000_000

@@ -23,6 +23,9 @@ from tests.unit.virtual_time import until_quiet
 PLAYER, MODE, CONNECTION, NODE = "ann", "Normal_1v1", "c0ffee", "node-1"
 ENQUEUED_AT, EPOCH = "1000", "epoch-1"
 QUEUED_SEQ = 100
+_MINT = TokenMint()
+_MINT.learn("the pool's secret")
+TOKEN = _MINT.mint(PLAYER, MODE)  # of the one journey that most tests tell of
 
 Item = TypeVar("Item")
 Frame = dict[str, Any]
@@ -91,7 +94,7 @@ class Pool:
     @staticmethod
     def usual(item: Any) -> Answer:
         if isinstance(item, journey.Enqueue):
-            return Answer("queued", (item.resume_token, str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued())))
+            return Answer("queued", (TOKEN, str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued())))
         return Answer("held" if isinstance(item, journey.Hold) else "ok")
 
 
@@ -240,8 +243,8 @@ async def table(*, modes: Sequence[str] = (MODE,), subject: str | None = None) -
             await system.stop(1)
 
 
-def queued(seq: int = QUEUED_SEQ, *, requeued: bool = False) -> Frame:
-    return {"type": "queued", "seq": seq, "game_mode": MODE, "resume_token": "token", "requeued": requeued}
+def queued(seq: int = QUEUED_SEQ, *, requeued: bool = False, token: str = TOKEN) -> Frame:
+    return {"type": "queued", "seq": seq, "game_mode": MODE, "resume_token": token, "requeued": requeued}
 
 
 def start_loading(seq: int, loading_session_id: str) -> Frame:
@@ -273,7 +276,7 @@ def dequeued(seq: int, reason: str = "requested") -> Frame:
 
 
 def resumed(seq: int, state: str = "queued") -> Frame:
-    return {"type": "resumed", "seq": seq, "state": state, "game_mode": MODE, "resume_token": "token"}
+    return {"type": "resumed", "seq": seq, "state": state, "game_mode": MODE, "resume_token": TOKEN}
 
 
 def resume_answer(*frames: Frame) -> Answer:

@@ -68,11 +68,11 @@ def resume(player_id: str = "ann") -> Resume:
 
 
 def catch_up(player_id: str = "ann") -> CatchUp:
-    return CatchUp(player_id, "c", 0)
+    return CatchUp(player_id, "c", "token", 0, 0)
 
 
 def reassert(player_id: str = "ann") -> Reassert:
-    return Reassert(player_id, "c", "n", 4, "token", MODE.name, "0", 0, "queued", "", "epoch")
+    return Reassert(player_id, "c", "n", 4, "token", MODE.name, "0", 0, 0, "queued", "", "epoch")
 
 
 def order(loading_session_id: str = "L1", *, attempt: int = 1) -> Order:

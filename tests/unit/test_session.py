@@ -19,6 +19,7 @@ from tests.unit.session_table import (
     NODE,
     PLAYER,
     QUEUED_SEQ,
+    TOKEN,
     MatchmakerCrash,
     Unanswered,
     dequeued,
@@ -150,7 +151,7 @@ def test_a_second_enqueue_of_the_same_connection_is_refused_and_changes_nothing(
             await t.be_queued()
             t.pool.will_answer(
                 journey.Enqueue,
-                Answer("already_in_queue", ("token", str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued()))),
+                Answer("already_in_queue", (TOKEN, str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued()))),
             )
             await t.enqueue()
             assert t.refusals() == ["already_in_queue"]
@@ -167,10 +168,11 @@ def test_after_match_found_an_enqueue_is_a_new_journey() -> None:
             await t.be_loading(SESSION_A)
             await t.channel(match_found(300, SESSION_A))
             t.pool.will_answer(
-                journey.Enqueue, Answer("queued", ("new token", "400", ENQUEUED_AT, EPOCH, json.dumps(queued(400))))
+                journey.Enqueue,
+                Answer("queued", ("new token", "400", ENQUEUED_AT, EPOCH, json.dumps(queued(400, token="new token")))),
             )
             await t.enqueue()
-            await t.channel(queued(400))
+            await t.channel(queued(400, token="new token"))
             assert t.sent_types() == ["match_found", "queued"]
             await t.close()
             assert len(t.pool.got(journey.Leave)) == 1
@@ -396,13 +398,13 @@ def test_the_repeat_of_an_enqueue_without_an_answer_catches_up_on_the_frames_tha
             t.pool.will_answer(
                 journey.Enqueue,
                 AWAY,
-                Answer("already_in_queue", ("token", str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued()))),
+                Answer("already_in_queue", (TOKEN, str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued()))),
             )
             t.pool.will_answer(journey.CatchUp, Answer("ok", (json.dumps(start_loading(200, SESSION_A)),)))
             await t.enqueue()
             await t.enqueue()
             assert t.sent_types() == ["error", "queued", "error", "start_loading"]
-            assert t.pool.got(journey.CatchUp) == [journey.CatchUp(PLAYER, CONNECTION, QUEUED_SEQ)]
+            assert t.pool.got(journey.CatchUp) == [journey.CatchUp(PLAYER, CONNECTION, TOKEN, QUEUED_SEQ, QUEUED_SEQ)]
 
     run(scenario())
 
@@ -428,7 +430,7 @@ def test_a_refused_resume_does_not_make_it_forget_an_enqueue_without_an_answer()
             t.pool.will_answer(journey.Enqueue, AWAY)
             t.pool.will_answer(journey.Resume, Answer("invalid_resume_token"))
             await t.enqueue()
-            await t.resume(t.tokens.mint(PLAYER, MODE))  # that of an earlier journey
+            await t.resume(TOKEN)  # that of an earlier journey
             assert t.refusals() == ["server_busy", "invalid_resume_token"]
             await t.close(left=True)
             assert len(t.pool.got(journey.Leave)) == 1
@@ -527,14 +529,13 @@ def test_a_bug_met_by_one_request_is_an_internal_error_with_the_id_that_was_logg
 def test_a_resume_is_answered_by_resumed_and_the_frame_of_the_state() -> None:
     async def scenario() -> None:
         async with table() as t:
-            token = t.tokens.mint(PLAYER, MODE)
             frames = resumed(200, "loading"), start_loading(201, SESSION_A)
             t.pool.will_answer(journey.Resume, resume_answer(*frames))
-            await t.resume(token)
+            await t.resume(TOKEN)
             assert t.sent() == list(frames)
             (item,) = t.pool.got(journey.Resume)
             assert (item.player_id, item.connection, item.node) == (PLAYER, CONNECTION, NODE)
-            assert (item.resume_token, item.game_mode) == (token, MODE)
+            assert (item.resume_token, item.game_mode) == (TOKEN, MODE)
             await t.channel(start_loading(200, SESSION_A), match_found(300, SESSION_A))
             assert t.sent_types() == ["match_found"]
 
@@ -560,7 +561,7 @@ def test_a_resume_for_a_place_that_is_gone_is_refused_and_leaves_nothing_behind(
     async def scenario() -> None:
         async with table() as t:
             t.pool.will_answer(journey.Resume, Answer("invalid_resume_token"))
-            await t.resume(t.tokens.mint(PLAYER, MODE))
+            await t.resume(TOKEN)
             assert t.refusals() == ["invalid_resume_token"]
             assert t.channels.now == []
             await t.close()
@@ -573,7 +574,7 @@ def test_a_resume_without_an_answer_is_server_busy_and_the_end_of_the_connection
     async def scenario() -> None:
         async with table() as t:
             t.pool.will_answer(journey.Resume, AWAY)
-            await t.resume(t.tokens.mint(PLAYER, MODE))
+            await t.resume(TOKEN)
             assert t.refusals() == ["server_busy"]
             await t.close(left=False, grace_seconds=7)
             assert t.pool.got(journey.Hold) == [journey.Hold(PLAYER, CONNECTION, 7_000_000)]
@@ -633,7 +634,7 @@ def test_a_takeover_from_before_its_own_resume_does_not_close_the_owner() -> Non
         async with table() as t:
             await t.be_queued()
             t.pool.will_answer(journey.Resume, Unanswered())
-            await t.resume(t.tokens.mint(PLAYER, MODE))
+            await t.resume(TOKEN)
             t.port.taken_over(PLAYER)  # another connection had resumed just before
             t.pool.open[0].answer(resume_answer(resumed(300), queued(301)))
             await until_quiet()
@@ -682,7 +683,7 @@ def test_a_catch_up_asks_for_what_came_after_the_last_frame_that_was_delivered()
         async with table() as t:
             await t.be_loading(SESSION_A, seq=250)
             await t.catch_up()
-            assert t.pool.got(journey.CatchUp) == [journey.CatchUp(PLAYER, CONNECTION, 250)]
+            assert t.pool.got(journey.CatchUp) == [journey.CatchUp(PLAYER, CONNECTION, TOKEN, QUEUED_SEQ, 250)]
 
     run(scenario())
 
@@ -748,10 +749,10 @@ def test_a_player_that_redis_has_lost_or_holds_is_put_back_as_the_client_was_las
             t.pool.will_answer(journey.Reassert, Answer("ok", ("epoch-2", json.dumps(queued(300, requeued=True)))))
             await t.catch_up()
             (item,) = t.pool.got(journey.Reassert)
-            (enqueue,) = t.pool.got(journey.Enqueue)
             assert (item.player_id, item.connection, item.node) == (PLAYER, CONNECTION, NODE)
-            assert (item.resume_token, item.game_mode) == (enqueue.resume_token, MODE)
+            assert (item.resume_token, item.game_mode) == (TOKEN, MODE)
             assert (item.state, item.seq, item.loading_session_id) == ("loading", 250, SESSION_A)
+            assert item.claimed_seq == QUEUED_SEQ
             assert (item.enqueued_at, item.epoch) == (ENQUEUED_AT, EPOCH)
             assert t.sent_types() == ["queued"]
             t.pool.will_answer(journey.CatchUp, Answer("behind"))
