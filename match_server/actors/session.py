@@ -321,6 +321,8 @@ class Session(Actor[SessionMessage]):
             return  # the record has it, too, and what came before
         self._deliver_all(self._late.before(frame.data))
         self._deliver(frame.player_id, frame.data)
+        if self._journey and self._journey.behind:
+            self._port.catch_up()
 
     def _deliver_all(self, frames: Sequence[bytes]) -> None:
         for frame in frames:

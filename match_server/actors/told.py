@@ -43,8 +43,8 @@ class Told:
 
         Returns:
             Its type, and what to deliver; None when it must not be: it is another player's, it is not known yet to be
-            this connection's to see, the client knows what it says, or it ends a match that the client was never told
-            of while none is known to it.
+            this connection's to see, the client knows what it says, it ends a match that the client was never told
+            of while none is known to it, or it is of another journey. Then this one is `behind`: it must be over.
         """
         if player_id != self.player_id or self.state not in {"queued", "loading"}:
             return None  # what comes after the end is told of another connection's journey, token and all
@@ -52,6 +52,9 @@ class Told:
         if frame["seq"] <= self.seq:
             return None
         kind: str = frame["type"]
+        if kind == "queued" and frame["resume_token"] != self.resume_token:
+            self.behind = True  # whose token this client must not see; nor anything else before the record was read
+            return None
         self.seq = frame["seq"]
         self.claimed_seq = self.claimed_seq or self.seq
         session_id: str = frame.get("loading_session_id", "")

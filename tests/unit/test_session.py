@@ -119,6 +119,39 @@ def test_frames_of_another_player_are_dropped() -> None:
     run(scenario())
 
 
+def test_of_a_later_journey_of_its_player_nothing_is_passed_on_and_the_record_is_asked_whose_it_is() -> None:
+    """It missed its own `dequeued`; the `queued` of whoever came after it carries that one's resume token."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_queued()
+            t.pool.will_answer(journey.CatchUp, Unanswered(), Answer("taken_over"))
+            t.port.deliver(PLAYER, json.dumps(queued(300, token="another journey's")).encode())
+            t.port.deliver(PLAYER, json.dumps(start_loading(400, SESSION_A)).encode())
+            await until_quiet()
+            assert t.sent() == []
+            (request,) = t.pool.open
+            assert request.item == journey.CatchUp(PLAYER, CONNECTION, TOKEN, QUEUED_SEQ, QUEUED_SEQ)
+            request.answer(Answer("taken_over"))
+            await until_quiet()
+            assert t.socket.closed == [CloseCode.TAKEN_OVER]
+            assert t.sent() == []
+
+    run(scenario())
+
+
+def test_a_player_that_left_by_another_connection_and_queued_anew_is_told_that_it_left() -> None:
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_queued()
+            t.pool.will_answer(journey.CatchUp, Answer("ok", (json.dumps(dequeued(200)),)))
+            await t.channel(queued(300, token="another journey's"), start_loading(400, SESSION_A))
+            assert t.sent() == [dequeued(200)]
+            assert t.socket.closed == []
+
+    run(scenario())
+
+
 def test_a_cancellation_of_a_session_that_the_client_never_heard_of_ends_the_one_it_loads() -> None:
     """A record keeps the last cancellation alone: the one of the session that the client loads is lost."""
 
