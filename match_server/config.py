@@ -1,8 +1,10 @@
 """Settings: from the environment, a `.env` file or a TOML file, validated once. Units stand in the names."""
 
+import difflib
 import ipaddress
 import re
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
@@ -10,6 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -22,6 +26,8 @@ from match_server.protocol import GAME_MODE_PATTERN
 
 ENV_PREFIX = "MATCH_"
 MIN_PLAYERS, MAX_PLAYERS = 2, 100
+# Kubernetes and Docker add these, after the prefix, for a service that is named match or match-something.
+_SERVICE_LINK = re.compile(r"(.+_)?(service_host|service_port(_.+)?|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)")
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -171,12 +177,19 @@ class Settings(BaseSettings):
         if path:
             if not Path(path).is_file():
                 raise SettingsError(f"{ENV_PREFIX}CONFIG: {path} is not a file")
-            sources += (TomlConfigSettingsSource(settings_cls, Path(path)),)
+            toml = TomlConfigSettingsSource(settings_cls, Path(path))
+            unknown = [f"{ENV_PREFIX}CONFIG: {name}: {_no_setting(name)}" for name in toml.toml_data.keys() - KNOWN]
+            if unknown:
+                raise SettingsError("\n".join(sorted(unknown)))
+            sources += (toml,)
         return sources
 
     def game_mode(self, name: str) -> GameMode | None:
         """The configured mode of that name, if there is one."""
         return next((mode for mode in self.game_modes if mode.name == name), None)
+
+
+KNOWN = frozenset(Settings.model_fields)
 
 
 def is_loopback(host: str) -> bool:
@@ -191,15 +204,20 @@ def load_settings(**options: Any) -> Settings:
     """Read the settings; an option that is None counts as not given.
 
     Raises:
-        SettingsError: one readable line per wrong setting, each naming its variable.
+        SettingsError: one readable line per wrong setting, each naming its variable. One that has our prefix and is no
+            setting is wrong, too: somebody meant it to set something.
     """
+    wrong = [f"{variable(name)}: {_no_setting(name, variable)}" for name in sorted(_unknown_variables())]
     try:
-        return Settings(**{name: value for name, value in options.items() if value is not None})
+        settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        lines = [_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
-        raise SettingsError("\n".join(lines)) from None
+        wrong += [_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
+        raise SettingsError("\n".join(wrong)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{ENV_PREFIX}CONFIG: not TOML: {error}") from None
+        raise SettingsError("\n".join([*wrong, f"{ENV_PREFIX}CONFIG: not TOML: {error}"])) from None
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    return settings
 
 
 def variable(name: str) -> str:
@@ -210,6 +228,21 @@ def variable(name: str) -> str:
 def describe_settings() -> list[tuple[str, str, str]]:
     """Rows for `--help` and the README: variable, default, meaning."""
     return [(variable(name), _default(info), info.description or "") for name, info in Settings.model_fields.items()]
+
+
+def _unknown_variables() -> Iterator[str]:
+    """What begins like a setting in the environment or in `.env` and is none: without prefix, in small letters."""
+    variables = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
+    for key, value in variables.items():
+        name = key.removeprefix(ENV_PREFIX.lower())
+        linked = _SERVICE_LINK.fullmatch(name) or (name.endswith("_port") and "://" in (value or ""))
+        if name != key and name not in KNOWN and not linked:
+            yield name
+
+
+def _no_setting(name: str, shown: Callable[[str], str] = str) -> str:
+    close = difflib.get_close_matches(name, KNOWN, n=1)
+    return f"no such setting; did you mean {shown(close[0])}?" if close else "no such setting; see match-server --help"
 
 
 def _default(info: FieldInfo) -> str:

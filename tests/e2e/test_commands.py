@@ -100,6 +100,13 @@ def test_two_wrong_settings_are_both_named(tmp_path: Path) -> None:
     assert "Traceback" not in told.stderr
 
 
+@pytest.mark.parametrize("command", ["", "demo", "dev"])
+def test_a_setting_that_is_misspelt_ends_the_start_with_one_line(tmp_path: Path, command: str) -> None:
+    told = run("match_server", *([command] if command else []), folder=tmp_path, seconds=8, sever_key="hunter2")
+    assert told.returncode == 2, told
+    assert told.stdout + told.stderr == "MATCH_SEVER_KEY: no such setting; did you mean MATCH_SERVER_KEY?\n"
+
+
 def test_a_wrong_secret_is_not_repeated(tmp_path: Path) -> None:
     url = "redis://:hunter2-secret@127.0.0.1:x/0"
     told = run("match_server", folder=tmp_path, port=0, redis_url=url)

@@ -20,7 +20,7 @@ PLAYERS = tuple("abcdef")
 MODES = ("duel", "trio")
 NODES = ("n1", "n2")
 SERVERS = {"s1": 1, "s2": 2}
-EXAMPLES = int(os.environ.get("MATCH_TEST_EXAMPLES", "50"))  # more of them are no longer the same in every run
+EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "50"))  # more of them are no longer the same in every run
 STEPS = 50
 POP_IN_ORDER = """
   local members = call('SMEMBERS', queue)
@@ -423,7 +423,7 @@ def test_the_invariants_hold_whatever_happens(redis_url: str, prefix: str) -> No
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,
-            derandomize="MATCH_TEST_EXAMPLES" not in os.environ,
+            derandomize="TEST_EXAMPLES" not in os.environ,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),

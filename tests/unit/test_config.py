@@ -125,9 +125,68 @@ def test_the_toml_file_may_be_named_in_dotenv_like_any_other_setting(tmp_path: P
 
 
 def test_variables_of_other_programs_are_none_of_its_business(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MATCH_OF_THE_DAY", "yes")
+    monkeypatch.setenv("MATCHA_OF_THE_DAY", "yes")
     monkeypatch.setenv("PORT", "1")
     assert load_settings().port == 8080
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("MATCH_GAMEMODES", "did you mean MATCH_GAME_MODES?"),
+        ("match_sever_key", "did you mean MATCH_SERVER_KEY?"),
+        ("MATCH_SERVER_PORT", "did you mean"),  # Kubernetes' has a URL
+        ("MATCH_OF_THE_DAY", "see match-server --help"),
+        ("MATCH_", "see match-server --help"),
+    ],
+)
+def test_a_variable_that_begins_like_a_setting_and_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, told: str
+) -> None:
+    """It was meant to set something: a key that is not set leaves a door open."""
+    monkeypatch.setenv(name, "1")
+    line = refusal()
+    assert line.startswith(f"{name.upper()}: no such setting; ")
+    assert told in line
+    assert "\n" not in line
+
+    monkeypatch.delenv(name)
+    (tmp_path / ".env").write_text(f"{name}=1\n")
+    assert refusal() == line
+
+
+def test_each_variable_that_is_no_setting_has_its_line_beside_the_wrong_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MATCH_PROT", "MATCH_HOTS", "MATCH_TICK_SECONDS"):
+        monkeypatch.setenv(name, "x")
+    names = [line.partition(":")[0] for line in refusal().splitlines()]
+    assert names == ["MATCH_HOTS", "MATCH_PROT", "MATCH_TICK_SECONDS"]
+
+
+def test_what_kubernetes_says_of_a_service_named_match_server_is_none_of_its_business(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "SERVICE_HOST": "10.0.0.11",
+        "SERVICE_PORT": "8080",
+        "SERVICE_PORT_HTTP": "8080",
+        "PORT": "tcp://10.0.0.11:8080",
+        "PORT_8080_TCP": "tcp://10.0.0.11:8080",
+        "PORT_8080_TCP_PROTO": "tcp",
+        "PORT_8080_TCP_PORT": "8080",
+        "PORT_8080_TCP_ADDR": "10.0.0.11",
+    }.items():
+        monkeypatch.setenv(f"MATCH_SERVER_{name}", value)
+    assert load_settings().port == 8080
+
+
+def test_a_name_in_the_toml_file_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    toml = tmp_path / "match.toml"
+    toml.write_text("port = 1\nprot = 1\n[gamemodes]\nDuel = 2\n")
+    monkeypatch.setenv("MATCH_CONFIG", str(toml))
+    assert refusal().splitlines() == [
+        "MATCH_CONFIG: gamemodes: no such setting; did you mean game_modes?",
+        "MATCH_CONFIG: prot: no such setting; did you mean port?",
+    ]
 
 
 def test_settings_cannot_be_changed() -> None:
