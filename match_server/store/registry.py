@@ -135,16 +135,24 @@ class RegistryStore:
         await self._runner.one("remove_server", server_id)
 
     async def servers(self) -> list[ServerStatus]:
-        """Every registered server, by the time left on its lease.
+        """Every registered server, by its id.
+
+        Each piece of the reading is atomic. The ids are read before, at once: by their leases, which each heartbeat
+        changes, a server could slip from one piece into another, and be left out or listed twice.
 
         Raises:
             StoreUnavailable: Redis gave no answer.
         """
+        try:
+            listed: Any = await self._redis.zrange(f"{self._prefix}servers", 0, -1)
+        except (exceptions.RedisError, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+        ids = sorted(listed)
         found: list[ServerStatus] = []
-        while page := await self._runner.one("servers", len(found), _SERVERS_PER_CALL):
-            found.extend(_status(flat) for flat in page)
-            if len(page) < _SERVERS_PER_CALL:
-                break
+        for start in range(0, len(ids), _SERVERS_PER_CALL):
+            page = ids[start : start + _SERVERS_PER_CALL]
+            reply = await self._runner.one("servers", items=[(server_id,) for server_id in page])
+            found.extend(_status(flat) for flat in reply if flat)  # those that are not gone meanwhile
         return found
 
     async def _compare(self, server_id: str, listed: Sequence[str] | None) -> tuple[list[str], list[str], list[str]]:

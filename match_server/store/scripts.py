@@ -56,7 +56,7 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
     "resume": ("", "player_id connection node operation resume_token game_mode made_at_us"),
     "release_players": ("node grace_us", "player_id"),
     "retire_node": ("node grace_us limit", ""),
-    "servers": ("offset limit", ""),
+    "servers": ("", "server_id"),
     "sweep": ("period_us run_id new_epoch", ""),
     "try_match": ("game_mode size cap seed loading_timeout_us", ""),
 }

@@ -1,13 +1,17 @@
+from typing import Any
+
+import pytest
+
 from tests.store.pool import Pool
 
 
-def test_servers_are_listed_by_the_time_left_on_their_leases(pool: Pool) -> None:
-    pool.register("newest", capacity=5)
-    pool.register("oldest")
-    pool.move_clock(3)
-    pool.heartbeat("newest")
+def test_servers_are_listed_by_their_ids(pool: Pool) -> None:
+    pool.register("s2")
+    pool.register("s1")
+    pool.register("s3")
+    pool.heartbeat("s1")
 
-    assert list(pool.servers()) == ["oldest", "newest"]
+    assert list(pool.servers()) == ["s1", "s2", "s3"]
 
 
 def test_each_server_is_listed_with_its_slots(pool: Pool) -> None:
@@ -35,6 +39,44 @@ def test_more_servers_than_one_page_are_all_listed_once(pool: Pool) -> None:
         pool.register(name)
 
     assert sorted(pool.servers()) == sorted(names)
+
+
+def between_pages(pool: Pool, monkeypatch: pytest.MonkeyPatch, happens: Any) -> None:
+    """Have something happen after each piece of a reading of the servers."""
+    read = pool.runner.one
+
+    async def one(script: str, *arguments: Any, items: Any = ()) -> Any:
+        reply = await read(script, *arguments, items=items)
+        if script == "servers":
+            await happens()
+        return reply
+
+    monkeypatch.setattr(pool.runner, "one", one)
+
+
+def test_heartbeats_between_two_pages_hide_no_server_and_repeat_none(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"s{number:03}" for number in range(105)]
+    for name in names:
+        pool.register(name)
+
+    async def the_first_are_heard() -> None:
+        for name in names[:50]:
+            await pool.registry.heartbeat(name, draining=False, active_sessions=None)
+
+    between_pages(pool, monkeypatch, the_first_are_heard)
+
+    assert [status.server_id for status in pool.do(pool.registry.servers())] == names
+
+
+def test_a_server_that_goes_between_two_pages_is_left_out(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"s{number:03}" for number in range(105)]
+    for name in names:
+        pool.register(name)
+    between_pages(pool, monkeypatch, lambda: pool.registry.remove("s104"))
+
+    assert [status.server_id for status in pool.do(pool.registry.servers())] == names[:-1]
 
 
 def test_looking_changes_nothing(pool: Pool) -> None:
