@@ -1,14 +1,15 @@
 #!lua flags=allow-oom
--- sweep: may a janitor act on deadlines now? Run before every sweep, by every node.
+-- sweep: set the pool's clock for the sweep that follows in the same round trip. Run by every node.
 -- When nobody swept for more than twice the period (Redis paused or restarted, every node down), nobody could renew
--- a lease or resume either: the pool's clock stands still for that gap, and the sweep acts the next time.
+-- a lease or resume either: the pool's clock stands still for that gap. The sweep goes on by the time of the last one,
+-- when nothing has come due since: it ends at most what that one had left over.
 -- A new run id, or a pool without an epoch, begins a new epoch: Redis may have lost data, so every session looks whether
 -- its player's record is still what its client was told.
 --
 -- KEYS    clock
 -- ARGV    period_us run_id new_epoch
 -- RETURN  act gap_us epoch redis_us
---         act is 1 when deadlines may be acted on; redis_us is Redis' own time, which resume tokens tell
+--         act is 0 when the clock had stood still; redis_us is Redis' own time, which resume tokens tell
 -- CODES   none
 -- TOUCHES clock
 -- SENDS   none

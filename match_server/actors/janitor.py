@@ -132,7 +132,6 @@ class Janitor(Actor[JanitorMessage]):
         self._epoch = swept.epoch
         if not swept.acted:
             log.info("clock_stood_still", seconds=round(swept.gap_seconds, 3))
-            return
         self._observe(swept)
         if swept.more:
             self.ref.tell(_Sweep())
@@ -140,6 +139,10 @@ class Janitor(Actor[JanitorMessage]):
             log.warning("nodes_dead", nodes=swept.dead_nodes)
         if swept.lost_servers:
             log.warning("servers_lost", servers=swept.lost_servers, sessions=swept.lost_sessions)
+        if swept.acted:
+            await self._adopt()
+
+    async def _adopt(self) -> None:
         for order in await self._store.adopt(_ADOPTED_PER_SWEEP):
             log.info("allocation_adopted", loading_session_id=order.loading_session_id, attempt=order.attempt)
             try:

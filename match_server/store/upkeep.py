@@ -17,7 +17,11 @@ _SCANNED_PER_CALL = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """What one sweep ended. `acted` is False when the pool's clock had stood still and nothing was judged."""
+    """What one sweep ended.
+
+    `acted` is False when the pool's clock had stood still: then it is as if this sweep ran right behind the last one,
+    and what it ended is what that one had left over.
+    """
 
     acted: bool
     epoch: str  # a new one whenever Redis may have lost data
@@ -81,12 +85,11 @@ class UpkeepStore:
             if isinstance(reply, StoreUnavailable):
                 raise reply
         (act, gap_us, epoch, redis_us), nodes, players, sessions, servers = replies
-        if not act:
-            return Swept(acted=False, epoch=epoch.decode(), redis_us=redis_us, gap_seconds=gap_us / 1_000_000)
         return Swept(
-            acted=True,
+            acted=bool(act),
             epoch=epoch.decode(),
             redis_us=redis_us,
+            gap_seconds=gap_us / 1_000_000,
             dead_nodes=tuple(node.decode() for node in nodes[1:]),
             grace_ended=players[0],
             cancelled_by_leaving=players[1],

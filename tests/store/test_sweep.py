@@ -104,6 +104,20 @@ def test_no_deadline_runs_out_while_nobody_could_have_met_it(pool: Pool) -> None
     assert pool.contents() | {"clock": 0} == before | {"clock": 0}
 
 
+def test_a_sweep_behind_a_gap_ends_what_the_last_one_could_have_ended_and_says_so(pool: Pool) -> None:
+    pool.enqueue("due", "not-yet")
+    pool.hold("due")
+    pool.hold("not-yet", grace=20)
+    pool.move_clock(GRACE_SECONDS + 18)  # the last sweep was when 13 of them had passed
+    swept_ago(pool, 10)
+
+    swept = pool.sweep()
+
+    assert not swept.acted
+    assert swept.grace_ended == 1
+    assert pool.members("held") == ["not-yet"]
+
+
 def test_after_the_gap_deadlines_run_on_from_where_they_stood(pool: Pool) -> None:
     pool.enqueue("ann")
     pool.hold("ann")
