@@ -87,15 +87,20 @@ class Player:
         return frame
 
     async def nothing(self, *, for_seconds: float = 0.0) -> None:
-        """No frame has come, or comes in this time, but the answer to a ping."""
+        """No frame has come, or comes in this time.
+
+        What the session was busy with before has been answered, for it answers a request of ours now. A ping would not
+        show that: the gateway answers it past the session.
+        """
         if for_seconds:
             try:
                 async with asyncio.timeout(for_seconds):
                     raise AssertionError(f"{self.player_id}: expected nothing, got {await self.next()}")
             except TimeoutError:
                 pass
-        await self.send("ping")
-        await self.expect("pong")
+        await self.send("dequeue", game_mode="no-such-mode")
+        await self.refused("invalid_game_mode")
+        del self.frames[-1], self.texts[-1]  # of which the test knows nothing
 
     async def silent(self) -> None:
         """No frame has come, and the connection is alive, as a ping in WebSocket's own frames shows."""
