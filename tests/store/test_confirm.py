@@ -77,6 +77,25 @@ def test_a_confirmation_of_a_match_that_was_given_up_is_stale(pool: Pool) -> Non
         assert pool.confirm(order) == Confirmed("stale")
 
 
+def test_a_confirmation_of_a_match_that_was_given_up_does_not_touch_the_next_one_of_its_players(pool: Pool) -> None:
+    for server in ("s1", "s2"):
+        pool.register(server)
+    first = pool.allocating("ann", "bob")
+    second = pool.fail(first, "error")[1]
+    assert second is not None
+    pool.fail(second, "error")  # and waits for a slot, for too long
+    pool.move_clock(31)
+    pool.register("s3")
+    pool.renew()
+    pool.sweep()
+    pool.match()
+    assert pool.session_of("ann") not in {"", first.loading_session_id}
+
+    for given_up in (first, second):
+        with pool.nothing_changes():
+            assert pool.confirm(given_up) == Confirmed("stale")
+
+
 def test_a_session_that_still_loads_cannot_be_confirmed(pool: Pool) -> None:
     pool.register("s1")
     session = pool.loading("ann", "bob")

@@ -1,4 +1,7 @@
 import json
+from typing import Literal
+
+import pytest
 
 from match_server.store.journey import Answer, Enqueue, Step
 from tests.store.pool import Pool, answered, kinds
@@ -154,13 +157,35 @@ def test_a_matched_player_keeps_its_match_when_the_mode_is_paused(pool: Pool) ->
         assert pool.enqueue("ann", operation=2) == ["queue_paused"]
 
 
-def test_an_enqueue_overtaken_by_its_own_leave_is_stale(pool: Pool) -> None:
+@pytest.mark.parametrize("reason", ["requested", "disconnected"])
+def test_an_enqueue_overtaken_by_its_own_leave_is_stale(
+    pool: Pool, reason: Literal["requested", "disconnected"]
+) -> None:
     pool.enqueue("ann", operation=1)
-    pool.leave("ann", operation=2)
+    pool.leave("ann", reason=reason, operation=2)
 
     with pool.nothing_changes():
         assert pool.enqueue("ann", operation=1) == ["stale"]
+        assert pool.enqueue("ann", operation=2) == ["stale"]
     assert pool.enqueue("ann", operation=3) == ["queued"]
+
+
+def test_an_enqueue_that_arrives_after_its_connection_left_a_match_that_loaded_is_stale(pool: Pool) -> None:
+    pool.register("s1")
+    pool.loading("ann", "bob")
+    pool.leave("ann", reason="disconnected", operation=2)
+
+    with pool.nothing_changes():
+        assert pool.enqueue("ann", operation=1) == ["stale"]
+
+
+def test_who_left_may_queue_on_another_connection_and_is_not_disturbed_by_what_the_first_one_sent(pool: Pool) -> None:
+    pool.enqueue("ann", operation=1)
+    pool.leave("ann", reason="disconnected", operation=2)
+    assert pool.enqueue("ann", connection="ann/2", operation=1) == ["queued"]
+
+    with pool.nothing_changes():
+        assert pool.enqueue("ann", operation=1) == ["already_in_queue"]
 
 
 def test_seq_grows_from_one_journey_to_the_next(pool: Pool) -> None:
