@@ -202,6 +202,20 @@ def test_a_player_in_its_grace_proves_itself_to_an_empty_redis_by_its_token(pool
     assert pool.record("ann")["connection"] == "ann/2"
 
 
+def test_a_matched_player_who_resumes_on_an_emptied_redis_is_queued_again(pool: Pool) -> None:
+    """A known limit (docs/operations.md): its token does not say how far it came."""
+    pool.register("s1")
+    pool.enqueue("ann", "bob")
+    made_at_us = int(pool.record("ann")["enqueued_at"])
+    pool.found("ann", "bob")
+    pool.lose_everything()
+
+    code, frames = pool.resume("ann", connection="ann/2", made_at_us=made_at_us)
+
+    assert (code, frames[0]["state"]) == ("ok", "queued")
+    assert pool.members("queue:duel:front") == ["ann"]
+
+
 def test_restoring_a_player_twice_changes_nothing(pool: Pool) -> None:
     made_at_us = pool.now_us()
     pool.lose_everything()
