@@ -25,6 +25,7 @@ from match_server.errors import SettingsError
 from match_server.protocol import GAME_MODE_PATTERN
 
 ENV_PREFIX = "MATCH_"
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 MIN_PLAYERS, MAX_PLAYERS = 2, 100
 # Kubernetes and Docker add these, after the prefix, for a service that is named match or match-something.
 _SERVICE_LINK = re.compile(r"(.+_)?(service_host|service_port(_.+)?|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)")
@@ -81,7 +82,7 @@ def _origins(value: Any) -> Any:
 
 
 def _redis_url(value: str) -> str:
-    schemes = ("embedded://", "redis://", "rediss://", "unix://")
+    schemes = ("embedded://", *REDIS_SCHEMES)
     if not value.startswith(schemes):
         later = "; Sentinel and Cluster are not supported yet" if value.startswith("redis+") else ""
         raise ValueError(f"expected a URL that starts with {', '.join(schemes)}{later}")

@@ -19,10 +19,14 @@ UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0
 # A dedicated server may pick its own session id; it becomes a Redis field and a path segment.
 SESSION_ID_PATTERN = r"^[A-Za-z0-9_.@:\-]{1,128}$"
 
+# What a dedicated server is registered under; it becomes part of a key and a path segment.
+SERVER_ID_PATTERN = r"^[A-Za-z0-9_.\-]{1,64}$"
+
 PlayerId = Annotated[str, StringConstraints(pattern=PLAYER_ID_PATTERN)]
 GameModeName = Annotated[str, StringConstraints(pattern=GAME_MODE_PATTERN)]
 LoadingSessionId = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
 SessionId = Annotated[str, StringConstraints(pattern=SESSION_ID_PATTERN)]
+ServerId = Annotated[str, StringConstraints(pattern=SERVER_ID_PATTERN)]
 ResumeToken = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 
 # What a refused field should have looked like, in the words of the `error` frame.

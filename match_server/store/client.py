@@ -8,8 +8,9 @@ from redis.asyncio.connection import BlockingConnectionPool, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from match_server.config import REDIS_SCHEMES
+
 _PASSWORD_IN_QUERY = re.compile(r"([?&](?:ssl_)?password=)[^&]*")
-_SCHEMES = {"redis", "rediss", "unix"}
 _SOCKET_TIMEOUT_SECONDS = 1.5
 _CONNECT_TIMEOUT_SECONDS = 1.0
 _MAX_CONNECTIONS = 64
@@ -17,11 +18,8 @@ _MAX_CONNECTIONS = 64
 
 def check_url(url: str) -> None:
     """Raise ValueError unless this is the URL of a Redis that the store can use."""
-    scheme = urlsplit(url).scheme
-    if scheme not in _SCHEMES:
-        raise ValueError(
-            f"expected embedded://, embedded:///path, redis://, rediss:// or unix://, not {scheme or 'no scheme'}"
-        )
+    if not url.startswith(REDIS_SCHEMES):
+        raise ValueError(f"expected {', '.join(REDIS_SCHEMES)}, not {urlsplit(url).scheme or 'no scheme'}")
 
 
 def redact(url: str) -> str:

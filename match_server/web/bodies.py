@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 
-from match_server.protocol import GameModeName, SessionId
+from match_server.protocol import GameModeName, ServerId, SessionId
 from match_server.web.problems import Refused
 
 _BODY_SECONDS = 10.0
@@ -15,8 +15,6 @@ _LIMIT_BYTES = 8 * 1024 * 1024  # a heartbeat may list 100,000 sessions
 
 B = TypeVar("B", bound=BaseModel)
 
-# Becomes part of a key.
-ServerId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
 Incarnation = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:\-]{1,64}$")]
 Printable = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
 

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from match_server.config import Settings
 from match_server.errors import RegistrationRefused
-from match_server.protocol import SESSION_ID_PATTERN
+from match_server.protocol import SERVER_ID_PATTERN, SESSION_ID_PATTERN
 from match_server.servers.addresses import check_control_url
 from match_server.store.registry import Registration, RegistryStore
 from match_server.web.access import key_matches
@@ -19,7 +19,7 @@ from match_server.web.problems import Refused
 
 log = structlog.get_logger(__name__)
 
-_SERVER_ID = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+_SERVER_ID = re.compile(SERVER_ID_PATTERN)
 _SESSION_ID = re.compile(SESSION_ID_PATTERN)
 _HEARTBEATS_PER_LEASE = 3
 
