@@ -2,14 +2,13 @@
 
 import asyncio
 import os
-import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from typing import Self
 
 from match_server.app import Started
 from match_server.config import Settings
 from match_server.errors import SettingsError
-from match_server.processes import die_with_parent, stopping_on_signals
+from match_server.processes import says_ready, start_child, stopping_on_signals, wait_for_end
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
@@ -47,12 +46,7 @@ class LocalSet:
         self._stop()
         self._signals.__exit__(None, None, None)
         for process in self._running:
-            try:
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+            await wait_for_end(process, within_seconds=_STOP_SECONDS)
 
     async def start_server(self, server_id: str, *, capacity: int, session_seconds: float) -> None:
         """Start a dedicated server, and return once it has registered.
@@ -63,16 +57,11 @@ class LocalSet:
         """
         options = ["--server-id", server_id, "--capacity", str(capacity), "--session-seconds", str(session_seconds)]
         arguments = ["--match-server", self._http, "--log-level", "warning", "--drain-seconds", "0", *options]
-        process = await self._start("dedicated_server_stub", arguments, stdout=PIPE)
-        assert process.stdout  # noqa: S101 - asked for above
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                line = await process.stdout.readline()
-        except TimeoutError:
-            line = b""
+        process = await self._start("dedicated_server_stub", arguments, output=True)
+        ready = await says_ready(process, within_seconds=_START_SECONDS)
         if self._stopping.is_set():
             raise Interrupted
-        if b"ready" not in line:
+        if not ready:
             raise SettingsError(f"the dedicated server {server_id} did not register")
 
     async def simulate(self, *, players: int, seed: int) -> int:
@@ -97,18 +86,9 @@ class LocalSet:
             if process.returncode is None:
                 process.terminate()
 
-    async def _start(self, module: str, arguments: list[str], stdout: int | None = None) -> Process:
+    async def _start(self, module: str, arguments: list[str], *, output: bool = False) -> Process:
         if self._stopping.is_set():
             raise Interrupted
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
-            *arguments,
-            stdout=stdout,
-            env=self._environment,
-            start_new_session=True,  # Ctrl-C is for this command, which stops them itself
-            preexec_fn=die_with_parent,
-        )
+        process = await start_child(module, arguments, environment=self._environment, output=output)
         self._running.append(process)
         return process

@@ -8,7 +8,8 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from match_server.errors import SettingsError
 
@@ -20,6 +21,48 @@ def die_with_parent() -> None:
     """A `preexec_fn`: have the kernel end the child when this process dies, `kill -9` included. On Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def start_child(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    output: bool = False,
+    pass_fds: Sequence[int] = (),
+) -> Process:
+    """Start one of our programs, which ends with this one; `output` is whether this process reads what it prints."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        stdout=PIPE if output else None,
+        env=environment,
+        pass_fds=pass_fds,
+        start_new_session=True,  # Ctrl-C is for this process, which stops its children itself
+        preexec_fn=die_with_parent,
+    )
+
+
+async def says_ready(child: Process, *, within_seconds: float) -> bool:
+    """Whether the first line that a child prints comes in time, and says that it is ready."""
+    assert child.stdout  # noqa: S101 - start_child was asked for its output
+    try:
+        async with asyncio.timeout(within_seconds):
+            return b"ready" in await child.stdout.readline()
+    except TimeoutError:
+        return False
+
+
+async def wait_for_end(child: Process, *, within_seconds: float) -> None:
+    """Wait for a child that was asked to end, once: a second signal may mean "at once". Kill it when it is late."""
+    try:
+        async with asyncio.timeout(within_seconds):
+            await child.wait()
+    except TimeoutError:
+        child.kill()
+        await child.wait()
 
 
 def allow_descriptors(wanted: int) -> int:

@@ -6,10 +6,8 @@ spreads connections evenly, and a worker that died is replaced on the socket tha
 
 import asyncio
 import os
-import signal
 import socket
-import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -19,7 +17,7 @@ from match_server.actors.core import ActorSystem
 from match_server.app import embedded_redis
 from match_server.config import Settings, variable
 from match_server.errors import SettingsError
-from match_server.processes import bound_socket, die_with_parent, stopping_on_signals
+from match_server.processes import bound_socket, says_ready, start_child, stopping_on_signals, wait_for_end
 
 log = structlog.get_logger(__name__)
 
@@ -73,27 +71,14 @@ class Workers:
 
     async def _start(self, listener: socket.socket, environment: dict[str, str]) -> Process:
         """Start a worker on its socket; returns once it says that it is ready."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "match_server",
-            "--listen-fd",
-            str(listener.fileno()),
-            *self._arguments,
-            stdout=PIPE,
-            env=environment,
-            pass_fds=[listener.fileno()],
-            start_new_session=True,  # Ctrl-C is for the parent, which stops them all
-            preexec_fn=die_with_parent,
+        descriptor = listener.fileno()
+        arguments = ["--listen-fd", str(descriptor), *self._arguments]
+        process = await start_child(
+            "match_server", arguments, environment=environment, output=True, pass_fds=[descriptor]
         )
-        assert process.stdout  # noqa: S101 - asked for above
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                line = await process.stdout.readline()
-        except TimeoutError:
-            line = b""
-        if b"ready" not in line:
-            process.terminate()
+        if not await says_ready(process, within_seconds=_START_SECONDS):
+            if process.returncode is None:
+                process.terminate()
             await self._end(process)
             raise SettingsError("a worker did not start; the log says why")
         return process
@@ -113,15 +98,9 @@ class Workers:
         self._stopping.set()
         for process in self._processes:
             if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
+                process.terminate()
         for process in self._processes:
             await self._end(process)
 
     async def _end(self, process: Process) -> None:
-        """Wait for a worker to end, and end it when it takes too long."""
-        try:
-            async with asyncio.timeout(self._settings.stop_seconds + _STOP_MARGIN_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await wait_for_end(process, within_seconds=self._settings.stop_seconds + _STOP_MARGIN_SECONDS)
