@@ -35,7 +35,7 @@ class Workers:
         self._count = count
         self._arguments = arguments
         self._stopping = asyncio.Event()
-        self._processes: list[Process] = []
+        self._processes: dict[int, Process] = {}  # by index of the socket
 
     async def run(self, on_started: Callable[[int, str], None]) -> None:
         """Run until SIGTERM or Ctrl-C. `on_started` is told the port and the URL of Redis once all are ready.
@@ -53,13 +53,17 @@ class Workers:
             system = await stack.enter_async_context(ActorSystem())
             if embedded:
                 system.own(embedded.run(), name="embedded-redis")
+            keepers: list[asyncio.Task[None]] = []
             try:
                 for index, listener in enumerate(sockets):
-                    self._processes.append(await self._start(listener, environment))
-                    system.own(self._keep(index, listener, environment), name=f"worker-{index}")
+                    await self._start(index, listener, environment)
+                    keepers.append(system.own(self._keep(index, listener, environment), name=f"worker-{index}"))
                 on_started(port, redis_url)
                 await self._stopping.wait()
             finally:
+                for keeper in keepers:  # nobody is replaced any more
+                    keeper.cancel()
+                await asyncio.gather(*keepers, return_exceptions=True)
                 await self._end_all()
                 await system.stop(deadline_seconds=0)
 
@@ -69,19 +73,19 @@ class Workers:
         others = range(self._count - 1)
         return [first, *(stack.enter_context(bound_socket(self._settings.host, port, shared=True)) for _ in others)]
 
-    async def _start(self, listener: socket.socket, environment: dict[str, str]) -> Process:
-        """Start a worker on its socket; returns once it says that it is ready."""
+    async def _start(self, index: int, listener: socket.socket, environment: dict[str, str]) -> None:
+        """Start a worker on its socket; returns once it says that it is ready. A stop before that ends it, too."""
         descriptor = listener.fileno()
         arguments = ["--listen-fd", str(descriptor), *self._arguments]
         process = await start_child(
             "match_server", arguments, environment=environment, output=True, pass_fds=[descriptor]
         )
+        self._processes[index] = process
         if not await says_ready(process, within_seconds=_START_SECONDS):
             if process.returncode is None:
                 process.terminate()
             await self._end(process)
             raise SettingsError("a worker did not start; the log says why")
-        return process
 
     async def _keep(self, index: int, listener: socket.socket, environment: dict[str, str]) -> None:
         """Replace a worker for as long as it dies by itself."""
@@ -92,14 +96,14 @@ class Workers:
                 return
             log.error("worker_died", pid=process.pid, status=process.returncode)
             await asyncio.sleep(_RESTART_SECONDS)
-            self._processes[index] = await self._start(listener, environment)
+            await self._start(index, listener, environment)
 
     async def _end_all(self) -> None:
         self._stopping.set()
-        for process in self._processes:
+        for process in self._processes.values():
             if process.returncode is None:
                 process.terminate()
-        for process in self._processes:
+        for process in self._processes.values():
             await self._end(process)
 
     async def _end(self, process: Process) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import signal
@@ -309,6 +310,37 @@ def test_dev_prints_its_addresses_and_stops_on_ctrl_c(tmp_path: Path) -> None:
         assert len(rows) == 2
         assert dev.stop(signal.SIGINT) == 0
         assert "Traceback" not in dev.log
+
+
+def workers_of(parent: Process) -> set[int]:
+    """The processes that serve the port of `--workers`; its Redis is a child, too."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_child = f"\nPPid:\t{parent.process.pid}\n" in (process / "status").read_text()
+            if is_child and b"--listen-fd" in (process / "cmdline").read_bytes():
+                found.add(int(process.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")
+def test_workers_are_replaced_and_stop_together_also_while_one_is_being_replaced(tmp_path: Path) -> None:
+    with Process(tmp_path, "match_server", "--workers", "2", port=0) as parent:
+        parent.wait_for_output("ready on")
+        first = workers_of(parent)
+        assert len(first) == 2
+
+        os.kill(min(first), signal.SIGKILL)
+        eventually(lambda: len(workers_of(parent) - {min(first)}) == 2)
+        assert "worker_died" in parent.log
+        last = workers_of(parent)
+        assert last > first - {min(first)}, "the other one was left alone"
+
+        assert parent.stop() == 0  # the new one has hardly begun
+        assert "Traceback" not in parent.log
+        assert [pid for pid in last if Path(f"/proc/{pid}").exists()] == []
 
 
 def test_the_demo_gives_every_player_its_match_in_ten_seconds(tmp_path: Path) -> None:
