@@ -109,9 +109,16 @@ def test_a_poisonous_item_may_be_the_only_one(pool: Pool) -> None:
 
 
 def test_a_script_without_items_that_fails_is_a_bug(pool: Pool) -> None:
+    pool.redis("SET", f"{pool.prefix}modes", "rubbish")
+
+    with pytest.raises(ScriptError, match="adopt: WRONGTYPE"):
+        pool.adopt()
+
+
+def test_a_command_that_fails_on_a_key_of_another_type_is_no_answer(pool: Pool) -> None:
     pool.redis("SET", f"{pool.prefix}servers", "rubbish")
 
-    with pytest.raises(ScriptError, match="servers: WRONGTYPE"):
+    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
         pool.servers()
 
 
