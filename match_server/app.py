@@ -37,11 +37,13 @@ from match_server.servers.http_provider import HttpProvider
 from match_server.store.client import connect, redact
 from match_server.store.embedded import EmbeddedRedis
 from match_server.store.journey import AllocationPolicy, JourneyStore
+from match_server.store.operators import OperatorStore
 from match_server.store.pubsub import PubSubLink
 from match_server.store.registry import RegistryStore
 from match_server.store.scripts import Script, ScriptRunner, load_scripts
 from match_server.store.upkeep import UpkeepStore
 from match_server.web.gateway import Gateway
+from match_server.web.health import HealthEndpoints
 from match_server.web.limits import ConnectionLimit
 from match_server.web.metrics import Metrics
 from match_server.web.operators import OperatorEndpoints
@@ -78,6 +80,7 @@ class _Stores:
     journey: JourneyStore
     registry: RegistryStore
     upkeep: UpkeepStore
+    operators: OperatorStore
     runner: ScriptRunner
 
 
@@ -195,6 +198,7 @@ class Node:
             journey=JourneyStore(runner, policy=policy, loading_timeout_us=_us(settings.loading_timeout_seconds)),
             registry=RegistryStore(runner, redis, prefix=prefix, lease_us=_us(settings.server_lease_seconds)),
             upkeep=UpkeepStore(runner, redis, prefix=prefix, node=self._node),
+            operators=OperatorStore(runner, redis, prefix=prefix),
             runner=runner,
         )
 
@@ -307,7 +311,7 @@ class Node:
 
         async def render_metrics() -> bytes:
             return await self._metrics.render(
-                upkeep=stores.upkeep,
+                operators=stores.operators,
                 registry=stores.registry,
                 game_modes=[mode.name for mode in settings.game_modes],
                 connections=self._limit.count,
@@ -315,13 +319,8 @@ class Node:
                 lag_seconds=self._subscriptions.lag_seconds,
             )
 
-        operators = OperatorEndpoints(
-            settings=settings,
-            registry=stores.registry,
-            upkeep=stores.upkeep,
-            not_ready=not_ready,
-            render_metrics=render_metrics,
-        )
+        operators = OperatorEndpoints(settings=settings, registry=stores.registry, store=stores.operators)
+        health = HealthEndpoints(settings=settings, not_ready=not_ready, render_metrics=render_metrics)
         servers = ServerEndpoints(settings=settings, registry=stores.registry)
         return Starlette(
             routes=[
@@ -329,6 +328,7 @@ class Node:
                 WebSocketRoute("/ws", gateway),
                 *servers.routes(),
                 *operators.routes(),
+                *health.routes(),
             ],
             exception_handlers={
                 Refused: on_refused,

@@ -1,14 +1,17 @@
 """Connections to Redis, with every automatic retry off: a re-sent command could run a script again unseen."""
 
 import re
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.connection import BlockingConnectionPool, Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from match_server.config import REDIS_SCHEMES
+from match_server.errors import StoreUnavailable
 
 _PASSWORD_IN_QUERY = re.compile(r"([?&](?:ssl_)?password=)[^&]*")
 _SOCKET_TIMEOUT_SECONDS = 1.5
@@ -54,3 +57,15 @@ def dedicated_connection(client: Redis) -> Connection:
     """A connection outside the pool, for the subscriber; it is not connected yet."""
     connection: Connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py leaves it so
     return connection
+
+
+async def command(client: Redis, *arguments: Any) -> Any:
+    """Send one command, and return its reply as Redis gave it.
+
+    Raises:
+        StoreUnavailable: Redis gave no answer.
+    """
+    try:
+        return await client.execute_command(*arguments)  # type: ignore[no-untyped-call]  # redis-py leaves it so
+    except (exceptions.RedisError, OSError) as error:
+        raise StoreUnavailable(str(error)) from error

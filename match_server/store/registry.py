@@ -10,6 +10,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from match_server.errors import StoreUnavailable
+from match_server.store.client import command
 from match_server.store.scripts import ScriptRunner
 
 _SESSIONS_PER_CALL = 500
@@ -143,11 +144,7 @@ class RegistryStore:
         Raises:
             StoreUnavailable: Redis gave no answer.
         """
-        try:
-            listed: Any = await self._redis.zrange(f"{self._prefix}servers", 0, -1)
-        except (exceptions.RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
-        ids = sorted(listed)
+        ids = sorted(await command(self._redis, "ZRANGE", f"{self._prefix}servers", 0, -1))
         found: list[ServerStatus] = []
         for start in range(0, len(ids), _SERVERS_PER_CALL):
             page = ids[start : start + _SERVERS_PER_CALL]

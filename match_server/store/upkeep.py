@@ -1,14 +1,14 @@
-"""What janitors run: the sweep of every deadline, leases of nodes, and the readings that operators and metrics take."""
+"""What a node does to keep the pool and its place in it: the sweep of every deadline, leases, its own channel."""
 
 import secrets
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from redis import exceptions
 from redis.asyncio import Redis
 
 from match_server.errors import StoreUnavailable
+from match_server.store.client import command
 from match_server.store.scripts import Call, ItemFailed, ScriptRunner
 
 SWEPT_PER_CALL = 100
@@ -37,21 +37,6 @@ class Swept:
     lost_sessions: int = 0
     overdue_sessions: int = 0
     more: bool = False  # something is left for another sweep, at once
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueStatus:
-    """One game mode at one instant."""
-
-    game_mode: str
-    waiting: int
-    held: int
-    oldest_wait_seconds: float | None
-    loading_sessions: int
-    allocating_sessions: int
-    unplaced_sessions: int
-    matches_last_minute: int
-    paused: bool
 
 
 class UpkeepStore:
@@ -138,7 +123,7 @@ class UpkeepStore:
         cursor = 0
         while True:  # in pieces: Redis serves nobody else meanwhile
             key = f"{self._prefix}node_players:{self._node}"
-            position, members = await self._command("SSCAN", key, cursor, "COUNT", _SCANNED_PER_CALL)
+            position, members = await command(self._redis, "SSCAN", key, cursor, "COUNT", _SCANNED_PER_CALL)
             found.update(player for player in map(bytes.decode, members) if player not in listening)
             cursor = int(position)
             if cursor == 0:
@@ -158,61 +143,6 @@ class UpkeepStore:
             held += sum(entry[0] == b"held" for entry in reply if not isinstance(entry, ItemFailed))
         return held
 
-    async def queues(self, game_modes: Sequence[str]) -> list[QueueStatus]:
-        """Look at game modes, in one atomic reading.
-
-        Raises:
-            StoreUnavailable: Redis gave no answer.
-        """
-        reply = await self._runner.one("queues", items=[(mode,) for mode in game_modes])
-        return [
-            QueueStatus(
-                game_mode=mode,
-                waiting=entry[0],
-                held=entry[1],
-                oldest_wait_seconds=entry[2] / 1000 if entry[2] >= 0 else None,
-                loading_sessions=entry[3],
-                allocating_sessions=entry[4],
-                unplaced_sessions=entry[5],
-                matches_last_minute=entry[6],
-                paused=bool(entry[7]),
-            )
-            for mode, entry in zip(game_modes, reply, strict=True)
-        ]
-
-    async def pause(self, game_mode: str, *, paused: bool) -> None:
-        """Pause a mode, or let it go on. Doing so twice changes nothing.
-
-        Raises:
-            StoreUnavailable: Redis gave no answer.
-        """
-        key = f"{self._prefix}paused"
-        await self._command("SADD" if paused else "SREM", key, game_mode)
-
-    async def player(self, player_id: str) -> dict[str, str] | None:
-        """A player's record, with `held_until` when its link is lost; None without a record.
-
-        Its times are microseconds of the pool's clock; `stopped_us` is what that one is behind the Unix clock.
-
-        Raises:
-            StoreUnavailable: Redis gave no answer.
-        """
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.hgetall(f"{self._prefix}player:{player_id}")
-        pipeline.zscore(f"{self._prefix}held", player_id)
-        pipeline.hget(f"{self._prefix}clock", "stopped_us")
-        try:
-            record, held_until, stopped_us = await pipeline.execute()
-        except (exceptions.RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
-        if not record:
-            return None
-        found = {key.decode(): value.decode() for key, value in record.items()}
-        if held_until is not None:
-            found["held_until"] = str(int(held_until))
-        found["stopped_us"] = (stopped_us or b"0").decode()
-        return found
-
     async def secret(self, proposed: str) -> str:
         """The pool's secret, which signs resume tokens: the first one that any node proposed.
 
@@ -220,8 +150,8 @@ class UpkeepStore:
             StoreUnavailable: Redis gave no answer.
         """
         key = f"{self._prefix}secret"
-        await self._command("SET", key, proposed, "NX")
-        stored = await self._command("GET", key)
+        await command(self._redis, "SET", key, proposed, "NX")
+        stored = await command(self._redis, "GET", key)
         return str(stored.decode())
 
     async def publish_to_node(self, message: str) -> None:
@@ -230,11 +160,11 @@ class UpkeepStore:
         Raises:
             StoreUnavailable: Redis gave no answer.
         """
-        await self._command("PUBLISH", f"{self._prefix}node:{self._node}", message)
+        await command(self._redis, "PUBLISH", f"{self._prefix}node:{self._node}", message)
 
     async def ping(self) -> None:
         """Raise StoreUnavailable unless Redis answers."""
-        await self._command("PING")
+        await command(self._redis, "PING")
 
     async def _run_id(self) -> str:
         """Redis' run id, which changes when it restarts."""
@@ -245,9 +175,3 @@ class UpkeepStore:
         except (exceptions.RedisError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
         return str(info["run_id"])
-
-    async def _command(self, *arguments: Any) -> Any:
-        try:
-            return await self._redis.execute_command(*arguments)  # type: ignore[no-untyped-call]  # redis-py leaves it so
-        except (exceptions.RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, QueryParams
 
 from match_server.config import Network
 from match_server.protocol import PLAYER_ID_PATTERN
+from match_server.web.problems import Refused
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,16 @@ def key_matches(headers: Headers, key: SecretStr) -> bool:
     """Whether the caller has the key, compared in constant time; an empty key asks for none."""
     expected = key.get_secret_value()
     return not expected or hmac.compare_digest(bearer(headers).encode(), expected.encode())
+
+
+def require_key(headers: Headers, key: SecretStr, setting: str) -> None:
+    """Let through who brings the key of this setting.
+
+    Raises:
+        Refused: 401.
+    """
+    if not key_matches(headers, key):
+        raise Refused(401, f"Authorization: expected Bearer and {setting}")
 
 
 class PlayerTokens:

@@ -8,8 +8,9 @@ from prometheus_client.process_collector import ProcessCollector
 
 from match_server.errors import StoreUnavailable
 from match_server.store.journey import Confirmed, Matched
+from match_server.store.operators import OperatorStore
 from match_server.store.registry import RegistryStore
-from match_server.store.upkeep import Swept, UpkeepStore
+from match_server.store.upkeep import Swept
 
 _WAIT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _SCRIPT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 3)
@@ -131,7 +132,7 @@ class Metrics:
     async def render(
         self,
         *,
-        upkeep: UpkeepStore,
+        operators: OperatorStore,
         registry: RegistryStore,
         game_modes: Iterable[str],
         connections: int,
@@ -144,7 +145,7 @@ class Metrics:
         for actor, depth in depths.items():
             self.mailbox_depth.labels(actor).set(depth)
         try:
-            for queue in await upkeep.queues(list(game_modes)):
+            for queue in await operators.queues(list(game_modes)):
                 self.queue_length.labels(queue.game_mode).set(queue.waiting)
                 self.queue_held.labels(queue.game_mode).set(queue.held)
                 self.oldest_wait.labels(queue.game_mode).set(queue.oldest_wait_seconds or 0)

@@ -1,43 +1,30 @@
-"""HTTP for operators, orchestrators and Prometheus: queues, players, servers, health, metrics."""
+"""HTTP for operators: queues, players, dedicated servers."""
 
 import re
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from match_server.config import GameMode, Settings
 from match_server.protocol import PLAYER_ID_PATTERN
+from match_server.store.operators import OperatorStore, QueueStatus
 from match_server.store.registry import RegistryStore, ServerStatus
-from match_server.store.upkeep import QueueStatus, UpkeepStore
-from match_server.web.access import key_matches
-from match_server.web.problems import Refused, problem
+from match_server.web.access import require_key
+from match_server.web.problems import Refused
 
 _PLAYER_ID = re.compile(PLAYER_ID_PATTERN)
 
 
 class OperatorEndpoints:
-    """The calls of operators; each but the health checks needs MATCH_ADMIN_KEY, where one is set."""
+    """The calls of operators. Each needs MATCH_ADMIN_KEY, where one is set."""
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        registry: RegistryStore,
-        upkeep: UpkeepStore,
-        not_ready: Callable[[], Awaitable[str | None]],
-        render_metrics: Callable[[], Awaitable[bytes]],
-    ) -> None:
-        """`not_ready` gives the reason why this node is not ready, or None."""
+    def __init__(self, *, settings: Settings, registry: RegistryStore, store: OperatorStore) -> None:
         self._settings = settings
         self._registry = registry
-        self._upkeep = upkeep
-        self._not_ready = not_ready
-        self._render_metrics = render_metrics
+        self._store = store
 
     def routes(self) -> list[Route]:
         """The routes, for the application."""
@@ -48,9 +35,6 @@ class OperatorEndpoints:
             Route("/queues/{game_mode}/pause", self.pause, methods=["POST"]),
             Route("/queues/{game_mode}/resume", self.resume, methods=["POST"]),
             Route("/players/{player_id}", self.player, methods=["GET"]),
-            Route("/healthz", self.healthz, methods=["GET"]),
-            Route("/readyz", self.readyz, methods=["GET"]),
-            Route("/metrics", self.metrics, methods=["GET"]),
         ]
 
     async def servers(self, request: Request) -> Response:
@@ -61,7 +45,7 @@ class OperatorEndpoints:
     async def queues(self, request: Request) -> Response:
         """`GET /queues`: every game mode."""
         self._authorize(request)
-        statuses = await self._upkeep.queues([mode.name for mode in self._settings.game_modes])
+        statuses = await self._store.queues([mode.name for mode in self._settings.game_modes])
         modes = zip(self._settings.game_modes, statuses, strict=True)
         return JSONResponse({"queues": [_queue(mode, status) for mode, status in modes]})
 
@@ -69,7 +53,7 @@ class OperatorEndpoints:
         """`GET /queues/{game_mode}`."""
         self._authorize(request)
         mode = self._mode(request)
-        (status,) = await self._upkeep.queues([mode.name])
+        (status,) = await self._store.queues([mode.name])
         return JSONResponse(_queue(mode, status))
 
     async def pause(self, request: Request) -> Response:
@@ -86,29 +70,15 @@ class OperatorEndpoints:
         player_id = request.path_params["player_id"]
         if not _PLAYER_ID.fullmatch(player_id):
             raise Refused(422, "player_id: expected 1 to 64 characters of A-Z a-z 0-9 _ . @ : -")
-        record = await self._upkeep.player(player_id)
+        record = await self._store.player(player_id)
         if record is None:
             raise Refused(404, "no such player: in no queue, and in no match of the last two minutes")
         return JSONResponse(_player(player_id, record))
 
-    async def healthz(self, _request: Request) -> Response:
-        """`GET /healthz`: the process is alive."""
-        return JSONResponse({"status": "ok"})
-
-    async def readyz(self, _request: Request) -> Response:
-        """`GET /readyz`: 200 when this node can work, 503 with the reason otherwise."""
-        reason = await self._not_ready()
-        return problem(503, reason) if reason else JSONResponse({"status": "ready"})
-
-    async def metrics(self, request: Request) -> Response:
-        """`GET /metrics`, for Prometheus."""
-        self._authorize(request)
-        return Response(await self._render_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
     async def _set_paused(self, request: Request, *, paused: bool) -> Response:
         self._authorize(request)
         mode = self._mode(request)
-        await self._upkeep.pause(mode.name, paused=paused)
+        await self._store.pause(mode.name, paused=paused)
         return JSONResponse({"game_mode": mode.name, "paused": paused})
 
     def _mode(self, request: Request) -> GameMode:
@@ -118,8 +88,7 @@ class OperatorEndpoints:
         return mode
 
     def _authorize(self, request: Request) -> None:
-        if not key_matches(request.headers, self._settings.admin_key):
-            raise Refused(401, "Authorization: expected Bearer and MATCH_ADMIN_KEY")
+        require_key(request.headers, self._settings.admin_key, "MATCH_ADMIN_KEY")
 
 
 def _queue(mode: GameMode, status: QueueStatus) -> dict[str, Any]:

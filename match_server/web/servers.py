@@ -13,7 +13,7 @@ from match_server.errors import RegistrationRefused
 from match_server.protocol import SERVER_ID_PATTERN, SESSION_ID_PATTERN
 from match_server.servers.addresses import check_control_url
 from match_server.store.registry import Registration, RegistryStore
-from match_server.web.access import key_matches
+from match_server.web.access import require_key
 from match_server.web.bodies import HeartbeatBody, RegisterBody, read_body
 from match_server.web.problems import Refused
 
@@ -107,8 +107,7 @@ class ServerEndpoints:
         return Response(status_code=204)
 
     def _authorize(self, request: Request) -> None:
-        if not key_matches(request.headers, self._settings.server_key):
-            raise Refused(401, "Authorization: expected Bearer and MATCH_SERVER_KEY")
+        require_key(request.headers, self._settings.server_key, "MATCH_SERVER_KEY")
 
 
 def _server_id(request: Request) -> str:

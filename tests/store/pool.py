@@ -36,9 +36,10 @@ from match_server.store.journey import (
     Step,
     StepResult,
 )
+from match_server.store.operators import OperatorStore, QueueStatus
 from match_server.store.registry import Registration, RegistryStore, ServerStatus
 from match_server.store.scripts import Script, ScriptRunner, load_scripts
-from match_server.store.upkeep import QueueStatus, Swept, UpkeepStore
+from match_server.store.upkeep import Swept, UpkeepStore
 
 T = TypeVar("T")
 Frame = dict[str, Any]
@@ -86,6 +87,7 @@ class Pool:
         self.registry = RegistryStore(
             self.runner, self._client, prefix=prefix, lease_us=SERVER_LEASE_SECONDS * SECOND_US
         )
+        self.operators = OperatorStore(self.runner, self._client, prefix=prefix)
         self._raw = redis.Redis.from_url(url, protocol=2, decode_responses=True)
         self._listener = self._raw.pubsub()  # type: ignore[no-untyped-call]  # redis-py leaves it so
         self._listener.psubscribe(f"{prefix}*:*")
@@ -364,7 +366,7 @@ class Pool:
         return self.do(sweep)
 
     def queue(self, mode: str = "duel") -> QueueStatus:
-        (status,) = self.do(self.upkeep().queues([mode]))
+        (status,) = self.do(self.operators.queues([mode]))
         return status
 
     # --- what is there ---

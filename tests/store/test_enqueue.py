@@ -138,20 +138,20 @@ def test_a_new_journey_on_the_same_connection_closes_nobody(pool: Pool) -> None:
 
 def test_a_paused_mode_takes_nobody(pool: Pool) -> None:
     pool.enqueue("bob")
-    pool.do(pool.upkeep().pause("duel", paused=True))
+    pool.do(pool.operators.pause("duel", paused=True))
 
     with pool.nothing_changes():
         assert pool.enqueue("ann") == ["queue_paused"]
         assert pool.enqueue("bob") == ["queued"], "the repeat of an enqueue from before the pause"
     assert pool.enqueue("ann", mode="trio") == ["queued"]
-    pool.do(pool.upkeep().pause("duel", paused=False))
+    pool.do(pool.operators.pause("duel", paused=False))
     assert pool.enqueue("cid") == ["queued"]
 
 
 def test_a_matched_player_keeps_its_match_when_the_mode_is_paused(pool: Pool) -> None:
     pool.register("s1")
     pool.found("ann", "bob")
-    pool.do(pool.upkeep().pause("duel", paused=True))
+    pool.do(pool.operators.pause("duel", paused=True))
 
     with pool.nothing_changes():
         assert pool.enqueue("ann", operation=2) == ["queue_paused"]

@@ -1,4 +1,4 @@
-from match_server.store.upkeep import QueueStatus
+from match_server.store.operators import QueueStatus
 from tests.store.pool import Pool
 
 
@@ -26,7 +26,7 @@ def test_a_mode_with_somebody_in_every_stage(pool: Pool) -> None:
     pool.hold("lost", grace=100)
     pool.move_clock(9)
     pool.enqueue("newer")
-    pool.do(pool.upkeep().pause("duel", paused=True))
+    pool.do(pool.operators.pause("duel", paused=True))
 
     status = pool.queue()
 
@@ -65,15 +65,15 @@ def test_a_ready_match_without_a_slot_counts_as_unplaced_too(pool: Pool) -> None
 def test_several_modes_are_read_in_one_look(pool: Pool) -> None:
     pool.enqueue("ann", mode="trio")
 
-    statuses = pool.do(pool.upkeep().queues(["duel", "trio"]))
+    statuses = pool.do(pool.operators.queues(["duel", "trio"]))
 
     assert [(status.game_mode, status.waiting) for status in statuses] == [("duel", 0), ("trio", 1)]
 
 
 def test_pausing_twice_changes_nothing(pool: Pool) -> None:
-    pool.do(pool.upkeep().pause("duel", paused=True))
+    pool.do(pool.operators.pause("duel", paused=True))
     with pool.nothing_changes():
-        pool.do(pool.upkeep().pause("duel", paused=True))
-    pool.do(pool.upkeep().pause("duel", paused=False))
+        pool.do(pool.operators.pause("duel", paused=True))
+    pool.do(pool.operators.pause("duel", paused=False))
 
     assert not pool.queue().paused

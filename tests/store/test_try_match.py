@@ -73,12 +73,12 @@ def test_a_paused_mode_forms_no_match_and_who_waits_keeps_waiting(pool: Pool) ->
     pool.register("s1", capacity=9)
     pool.enqueue("ann", "bob")
     pool.enqueue("cid", "dan", "eve", mode="trio")
-    pool.do(pool.upkeep().pause("duel", paused=True))
+    pool.do(pool.operators.pause("duel", paused=True))
 
     with pool.nothing_changes():
         assert pool.match().formed == 0
     assert pool.match("trio").formed == 1
-    pool.do(pool.upkeep().pause("duel", paused=False))
+    pool.do(pool.operators.pause("duel", paused=False))
     assert pool.match().formed == 1
 
 

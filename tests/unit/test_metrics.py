@@ -9,14 +9,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from match_server.errors import StoreUnavailable
 from match_server.store.journey import Confirmed, Matched
+from match_server.store.operators import OperatorStore, QueueStatus
 from match_server.store.registry import RegistryStore, ServerStatus
-from match_server.store.upkeep import QueueStatus, Swept, UpkeepStore
+from match_server.store.upkeep import Swept
 from match_server.web.metrics import Metrics
 
 MODE = "Normal_1v1"
 
 
-class FakeUpkeep(UpkeepStore):
+class FakeOperators(OperatorStore):
     def __init__(self) -> None:
         self.away = False
         self.waiting = 7
@@ -55,12 +56,12 @@ class FakeRegistry(RegistryStore):
 
 class Page:
     def __init__(self) -> None:
-        self.metrics, self.upkeep, self.registry = Metrics(), FakeUpkeep(), FakeRegistry()
+        self.metrics, self.operators, self.registry = Metrics(), FakeOperators(), FakeRegistry()
 
     def read(self) -> dict[str, float]:
         text = asyncio.run(
             self.metrics.render(
-                upkeep=self.upkeep,
+                operators=self.operators,
                 registry=self.registry,
                 game_modes=[MODE],
                 connections=5,
@@ -96,12 +97,12 @@ def test_queues_and_servers_are_read_when_asked_for() -> None:
     assert {name: found[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize("part", ["upkeep", "registry"])
+@pytest.mark.parametrize("part", ["operators", "registry"])
 def test_while_redis_is_away_the_page_still_renders_with_its_last_values(part: str) -> None:
     page = Page()
     page.read()
     getattr(page, part).away = True
-    page.upkeep.waiting = 0
+    page.operators.waiting = 0
     found = page.read()
     assert found["match_servers"] == 2
     assert found["match_connections"] == 5
@@ -109,7 +110,7 @@ def test_while_redis_is_away_the_page_still_renders_with_its_last_values(part: s
 
 def test_a_node_that_never_reached_redis_renders_its_own_part() -> None:
     page = Page()
-    page.upkeep.away = page.registry.away = True
+    page.operators.away = page.registry.away = True
     found = page.read()
     assert found["match_connections"] == 5
     assert f"match_queue_length{{game_mode={MODE}}}" not in found
