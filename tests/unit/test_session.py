@@ -721,6 +721,18 @@ def test_a_catch_up_asks_for_what_came_after_the_last_frame_that_was_delivered()
     run(scenario())
 
 
+def test_after_a_resume_a_catch_up_says_under_which_number_this_connection_got_its_player() -> None:
+    async def scenario() -> None:
+        async with table() as t:
+            t.pool.will_answer(journey.Resume, resume_answer(resumed(300), queued(301)))
+            await t.resume(TOKEN)
+            await t.channel(start_loading(400, SESSION_A))
+            await t.catch_up()
+            assert t.pool.got(journey.CatchUp) == [journey.CatchUp(PLAYER, CONNECTION, TOKEN, 300, 400)]
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("state", ["no journey", "unsure", "over"])
 def test_there_is_nothing_to_catch_up_on(state: str) -> None:
     async def scenario() -> None:
