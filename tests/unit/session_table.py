@@ -25,6 +25,7 @@ ENQUEUED_AT, EPOCH = "1000", "epoch-1"
 QUEUED_SEQ = 100
 _MINT = TokenMint()
 _MINT.learn("the pool's secret")
+_MINT.set_clock(0)
 TOKEN = _MINT.mint(PLAYER, MODE)  # of the one journey that most tests tell of
 
 Item = TypeVar("Item")
