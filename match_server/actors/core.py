@@ -19,7 +19,7 @@ The rules, on one page:
 import asyncio
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -111,7 +111,7 @@ class Ref(Generic[M]):
         """
         self._cell.put(message)
 
-    async def ask(self, request: Request[T], timeout_seconds: float) -> T:
+    def ask(self, request: Request[T], timeout_seconds: float) -> Awaitable[T]:
         """Leave a request, which must be of the actor's message type, and wait for the answer.
 
         Raises:
@@ -119,7 +119,7 @@ class Ref(Generic[M]):
             AskTimeout: no answer in time; the request may still be carried out.
         """
         self._cell.put(request)  # type: ignore[arg-type]  # T and M cannot be tied to each other
-        return await request.result(timeout_seconds)
+        return request.result(timeout_seconds)
 
     def stop(self) -> None:
         """Have the actor end once it has handled what waits for it."""

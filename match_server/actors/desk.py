@@ -1,7 +1,7 @@
 """The desk: what a session asks of the rest of its node. Requests go down, subscriptions come and go."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -57,14 +57,14 @@ class Desk:
         self._operation += 1
         return self._operation
 
-    async def ask(self, game_mode: str, item: Step) -> Answer:
+    def ask(self, game_mode: str, item: Step) -> Awaitable[Answer]:
         """Have the mode's matchmaker carry out one step.
 
         Raises:
             StoreUnavailable, ActorError: there was no answer; it may have taken effect.
             InternalError: a bug; it is logged.
         """
-        return await self._context.matchmakers[game_mode].ask(JourneyRequest(item), _ASK_SECONDS)
+        return self._context.matchmakers[game_mode].ask(JourneyRequest(item), _ASK_SECONDS)
 
     async def carry_out(self, game_mode: str, item: Step) -> Answer:
         """Ask until it is done: what a client cannot know to repeat is kept while Redis is away.

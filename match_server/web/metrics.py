@@ -83,6 +83,7 @@ class Metrics:
             registry=registry,
         )
         self._frame_counters: dict[str, Callable[[], None]] = {}
+        self._call_timers: dict[str, Callable[[float], None]] = {}
         self._script_timers: dict[str, Callable[[float], None]] = {}
 
     def observe_script(self, script: str, seconds: float) -> None:
@@ -119,7 +120,10 @@ class Metrics:
 
     def observe_call(self, seconds: float, outcome: str) -> None:
         """A call to a dedicated server has ended; once per session in it."""
-        self.allocation_time.labels(outcome).observe(seconds)
+        timer = self._call_timers.get(outcome)
+        if timer is None:
+            timer = self._call_timers[outcome] = self.allocation_time.labels(outcome).observe
+        timer(seconds)
 
     def observe_swept(self, swept: Swept) -> None:
         """A sweep of this node ended something."""
