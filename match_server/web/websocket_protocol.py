@@ -13,6 +13,7 @@ What it adds, each for a fact of uvicorn 0.5x's `websockets-sansio`:
 """
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -107,6 +108,11 @@ class PlayerConnection(WebSocketsSansIOProtocol):
             self.transport.abort()
             return
         super().handle_ping()
+
+    def schedule_ping(self) -> None:
+        """As uvicorn's, but spread: those who came in one rush would be pinged in one, over and over."""
+        spread = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        self.ping_timer = self.loop.call_later(spread * cast("float", self.ping_interval), self.send_keepalive_ping)
 
     def keepalive_timeout(self) -> None:
         """The peer has vanished: free the transport now, unread data and all."""

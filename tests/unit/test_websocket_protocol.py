@@ -364,11 +364,28 @@ def test_a_peer_that_closes_but_never_reads_what_lies_there_is_freed(who: str) -
 def test_a_peer_that_answers_pings_stays() -> None:
     async def scenario() -> None:
         async with opened() as link:
-            for _ in range(10):
-                await asyncio.sleep(PING_INTERVAL + 0.1)
+            for _ in range(40):
+                await asyncio.sleep(PING_TIMEOUT - 0.1)
                 await link.exchange()
             assert not link.transport.lost
             assert sum(frame.opcode is Opcode.PING for frame in link.received) >= 9
+
+    run(scenario())
+
+
+def test_those_who_came_in_one_rush_are_not_pinged_in_one() -> None:
+    async def scenario() -> None:
+        times = []
+        for _ in range(20):
+            async with opened() as link:
+                began = asyncio.get_running_loop().time()
+                while not any(frame.opcode is Opcode.PING for frame in link.received):
+                    await asyncio.sleep(0.1)
+                    await link.exchange()
+                times.append(asyncio.get_running_loop().time() - began)
+        assert min(times) >= PING_INTERVAL / 2
+        assert max(times) <= PING_INTERVAL + 0.2
+        assert max(times) - min(times) > PING_INTERVAL / 8
 
     run(scenario())
 
@@ -379,9 +396,9 @@ def test_a_peer_that_has_vanished_is_aborted_whatever_lies_unread(unread: bool) 
         async with opened() as link:
             link.transport.peer_reads = not unread
             link.connection.send_frame(b"x" * 1000)
-            await asyncio.sleep(PING_INTERVAL + PING_TIMEOUT - 0.1)
+            await asyncio.sleep(PING_INTERVAL / 2 + PING_TIMEOUT - 0.1)
             assert not link.transport.lost
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(PING_INTERVAL / 2 + 0.2)
             assert link.transport.aborted
             assert link.told == [1005]
             assert not link.connection.peer_closed
