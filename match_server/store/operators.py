@@ -68,7 +68,8 @@ class OperatorStore:
     async def player(self, player_id: str) -> dict[str, str] | None:
         """A player's record, with `held_until` when its link is lost; None without a record.
 
-        Its times are microseconds of the pool's clock; `stopped_us` is what that one is behind the Unix clock.
+        Its times are microseconds of the pool's clock; `stopped_us` is what that one is behind Redis' own, which
+        shows `redis_us`.
 
         Raises:
             StoreUnavailable: Redis gave no answer.
@@ -77,8 +78,9 @@ class OperatorStore:
         pipeline.hgetall(f"{self._prefix}player:{player_id}")
         pipeline.zscore(f"{self._prefix}held", player_id)
         pipeline.hget(f"{self._prefix}clock", "stopped_us")
+        pipeline.time()
         try:
-            record, held_until, stopped_us = await pipeline.execute()
+            record, held_until, stopped_us, (seconds, microseconds) = await pipeline.execute()
         except (exceptions.RedisError, OSError) as error:
             raise StoreUnavailable(str(error)) from error
         if not record:
@@ -87,4 +89,5 @@ class OperatorStore:
         if held_until is not None:
             found["held_until"] = str(int(held_until))
         found["stopped_us"] = (stopped_us or b"0").decode()
+        found["redis_us"] = str(seconds * 1_000_000 + microseconds)
         return found

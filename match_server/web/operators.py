@@ -1,7 +1,6 @@
 """HTTP for operators: queues, players, dedicated servers."""
 
 import re
-import time
 from typing import Any
 
 from starlette.requests import Request
@@ -139,17 +138,17 @@ def _server_state(record: dict[str, str]) -> str:
 def _player(player_id: str, record: dict[str, str]) -> dict[str, Any]:
     """What an operator may see of a record: never its resume token."""
     behind_us = int(record["stopped_us"])
-    since = (int(record["since"]) + behind_us) / 1_000_000
+    since_us = int(record["since"]) + behind_us
     return {
         "player_id": player_id,
         "state": record["state"],
         "game_mode": record["game_mode"],
-        "since": since,
-        "since_seconds": round(max(0.0, time.time() - since), 3),
+        "since": since_us / 1_000_000,
+        "since_seconds": round(max(0, int(record["redis_us"]) - since_us) / 1_000_000, 3),
         "enqueued_at": (int(record["enqueued_at"]) + behind_us) / 1_000_000,
         "node": record["node"],
         "connected": bool(record["connection"]),
         "held": "held_until" in record,
-        "loading_session_id": record["loading_session_id"] or None,
+        "loading_session_id": record.get("loading_session_id") or None,
         "session_id": record.get("session_id"),
     }

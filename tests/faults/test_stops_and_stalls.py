@@ -180,6 +180,8 @@ def test_a_node_whose_clock_is_5_minutes_off(
             assert abs(made_at_seconds - time.time()) < 10
             shown = off.wait_for_output(r"its clock shows (\S+)")[1]
             assert abs(float(shown) - time.time() - off_seconds) < 20, "its clock is off indeed"
+            for node in (off, right):
+                assert node.get(f"/players/{first.player_id}")["since_seconds"] < 60
             for player in crowd.players:
                 player.client.drop_link()
             await crowd.until(lambda p: len(p.closes) == 1)
