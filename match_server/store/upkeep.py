@@ -150,8 +150,8 @@ class UpkeepStore:
             StoreUnavailable: Redis gave no answer.
         """
         key = f"{self._prefix}secret"
-        await command(self._redis, "SET", key, proposed, "NX")
-        stored = await command(self._redis, "GET", key)
+        while not (stored := await command(self._redis, "GET", key)):  # Redis may be emptied behind the SET, too
+            await command(self._redis, "SET", key, proposed, "NX")
         return str(stored.decode())
 
     async def publish_to_node(self, message: str) -> None:

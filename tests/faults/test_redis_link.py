@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from random import Random
+from itertools import count
 from typing import Any
 
 from match_server.protocol import MatchCancelled, MatchFound, Queued, StartLoading
@@ -20,13 +20,13 @@ SETTINGS: dict[str, Any] = {"node_lease_seconds": 1, "reconnect_grace_seconds": 
 
 def test_replies_lost_after_the_script_ran(redis: RedisServer, prefix: str, nodes: Nodes) -> None:
     """8 % of the replies are lost: 60 players, 30 sessions, nobody twice."""
-    rng = Random(8)  # noqa: S311 - repeatable, no secret
+    replies = count(1)
 
     async def story() -> None:
         async with RedisProxy(redis.path) as proxy:
             running = await asyncio.to_thread(nodes.start, 2, redis_url=proxy.url, **SETTINGS)
             async with Crowd(may_load=False) as crowd, GameServer(running) as server:
-                proxy.lose_reply = lambda: rng.random() < 0.08
+                proxy.lose_reply = lambda: next(replies) % 12 == 0
                 for _ in range(30):  # a few at a time, for what waits together is asked in one call
                     crowd.add(2, [node.ws for node in running])
                     await crowd.until(lambda player: player.journey.times.queued is not None, within_seconds=20)
@@ -36,7 +36,7 @@ def test_replies_lost_after_the_script_ran(redis: RedisServer, prefix: str, node
                 everybody_matched_once(redis, prefix, crowd.players, [server])
                 assert len(server.made) == 30
                 note("replies lost (8 %) on the way to 30 matches", proxy.lost, "replies")
-                assert proxy.lost >= 5
+                assert proxy.lost >= 3
                 proxy.lose_reply = lambda: False
             await asyncio.to_thread(nodes.stop)
 

@@ -2,9 +2,14 @@
 
 import asyncio
 import json
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
 
 from match_server.errors import StoreUnavailable
-from match_server.store import journey
+from match_server.store import journey, upkeep
+from match_server.store.client import command
 from match_server.store.journey import Answer, Reassert, Resume, Step
 from tests.store.pool import GRACE_SECONDS, SECOND_US, Pool, answered, code
 from tests.unit.session_table import (
@@ -75,6 +80,24 @@ def test_seed_971_a_node_without_a_lease_still_learns_that_it_had_none(pool: Poo
     pool.enqueue("ann", node="n9")
     renewed = pool.upkeep("n9").renew(lease_us=GRACE_SECONDS * SECOND_US, game_modes=["duel"])
     assert pool.do(renewed) is False
+
+
+def test_seed_203752_a_secret_is_known_though_redis_is_emptied_right_behind_it(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was asked for in a second command, which found none, and the janitor crashed."""
+    emptied: list[int] = []
+
+    async def emptied_once(redis: Redis, *words: Any) -> Any:
+        answer = await command(redis, *words)
+        if words[0] == "SET" and not emptied:
+            emptied.append(pool.redis("DEL", words[1]))
+        return answer
+
+    monkeypatch.setattr(upkeep, "command", emptied_once)
+    assert pool.do(pool.upkeep().secret("first")) == "first"
+    assert emptied == [1]
+    assert pool.do(pool.upkeep().secret("second")) == "first"
 
 
 def test_seed_117819_a_player_that_left_by_a_newer_connection_is_not_put_back_by_an_older_one(pool: Pool) -> None:
