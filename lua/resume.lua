@@ -3,7 +3,7 @@
 --
 -- KEYS    clock
 -- ARGV    per player: player_id connection node operation resume_token game_mode made_at_us
--- WHERE   game_mode and made_at_us are what the token says; its signature has been checked
+-- WHERE   game_mode and made_at_us are what the token says; made_at_us is empty unless a signature vouches for it
 -- RETURN  per player: code game_mode enqueued_at epoch frame...
 --         the frames are `resumed` and the frame of the player's state; they are for this connection alone
 -- CODES   ok, invalid_resume_token
@@ -18,7 +18,7 @@ local epoch = call('HGET', KEYS[1], 'epoch') or ''
 -- into the queue with the time of waiting that the token gives it.
 local function restore(player, node, operation, resume_token, game_mode, made_at_us)
   local emptied_us = tonumber(call('HGET', KEYS[1], 'emptied_us'))
-  if emptied_us and made_at_us >= emptied_us or call('EXISTS', POOL .. 'left:' .. player) == 1 then
+  if not made_at_us or emptied_us and made_at_us >= emptied_us or call('EXISTS', POOL .. 'left:' .. player) == 1 then
     return nil
   end
   local enqueued_at = math.min(made_at_us, now_us)

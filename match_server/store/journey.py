@@ -52,7 +52,10 @@ class Hold(NamedTuple):
 
 
 class Resume(NamedTuple):
-    """A player comes back on a new connection. The last two are what its token says."""
+    """A player comes back on a new connection. The last two are what its token says.
+
+    `made_at_us` is empty when no signature vouches for it: then only the player's record can prove the token.
+    """
 
     player_id: str
     connection: str
@@ -60,7 +63,7 @@ class Resume(NamedTuple):
     operation: int
     resume_token: str
     game_mode: str
-    made_at_us: int
+    made_at_us: int | str
 
 
 class CatchUp(NamedTuple):

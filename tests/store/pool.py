@@ -175,11 +175,13 @@ class Pool:
         operation: int = 1,
         token: str = "",
         mode: str = "duel",
-        made_at_us: int = 0,
+        made_at_us: int | None = None,
+        signed: bool = True,
     ) -> tuple[str, list[Frame]]:
         """The code, and the frames for the resuming connection. By default the token was made just now."""
-        made_at_us = made_at_us or self.now_us()
-        item = Resume(player, connection, node, operation, token or f"token-of-{player}", mode, made_at_us)
+        said_us = self.now_us() if made_at_us is None else made_at_us
+        made: tuple[str, int | str] = (mode, said_us if signed else "")
+        item = Resume(player, connection, node, operation, token or f"token-of-{player}", *made)
         answer = answered(self.step("duel", Step(resumes=[item])).resumes[0])
         return answer.code, [json.loads(frame) for frame in answer.fields[3:]]
 

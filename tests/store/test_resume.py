@@ -233,6 +233,16 @@ def test_a_token_made_since_redis_was_emptied_restores_nobody(pool: Pool) -> Non
         assert pool.resume("ann", connection="ann/2", made_at_us=made_at_us)[0] == "invalid_resume_token"
 
 
+def test_a_token_that_no_known_secret_has_signed_is_good_only_by_the_record(pool: Pool) -> None:
+    """An emptied Redis got another secret, and a node that began since does not know the one before."""
+    pool.enqueue("ann")
+    assert pool.resume("ann", connection="ann/2", signed=False)[0] == "ok"
+    assert pool.resume("ann", connection="ann/3", token="forged", signed=False)[0] == "invalid_resume_token"
+    pool.lose_everything()
+    with pool.nothing_changes():
+        assert pool.resume("ann", connection="ann/4", signed=False)[0] == "invalid_resume_token"
+
+
 def test_a_player_who_has_left_since_redis_was_emptied_is_not_restored(pool: Pool) -> None:
     made_at_us = pool.now_us()
     pool.lose_everything()
