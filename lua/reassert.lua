@@ -105,7 +105,8 @@ local function decide(player, told)
   local same_journey = record.resume_token == told.resume_token
   if record.connection ~= told.connection then
     local nobodys = record.connection == '' and same_journey
-    if not nobodys and told.claimed_seq <= claim_of(player) then
+    local claim = claim_of(player)
+    if told.claimed_seq < claim or told.claimed_seq == claim and not nobodys then
       return { 'taken_over', epoch_now }
     end
     if record.connection ~= '' then

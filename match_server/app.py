@@ -167,7 +167,7 @@ class Node:
 
     @property
     def _ready(self) -> bool:
-        """Redis has been reached: its secret is known, the pub/sub link stands."""
+        """Redis has been reached: its secret and its time are known, the pub/sub link stands."""
         return self._tokens.ready and self._subscriptions.confirmed
 
     async def _becomes_ready(self) -> bool:

@@ -27,7 +27,7 @@ from match_server.protocol import GAME_MODE_PATTERN
 ENV_PREFIX = "MATCH_"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 MIN_PLAYERS, MAX_PLAYERS = 2, 100
-# Kubernetes and Docker add these, after the prefix, for a service that is named match or match-something.
+# Kubernetes adds these, after the prefix, for a service that is named match-something.
 _SERVICE_LINK = re.compile(r"(.+_)?(service_host|service_port(_.+)?|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)")
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -208,14 +208,17 @@ def load_settings(**options: Any) -> Settings:
         SettingsError: one readable line per wrong setting, each naming its variable. One that has our prefix and is no
             setting is wrong, too: somebody meant it to set something.
     """
-    wrong = [f"{variable(name)}: {_no_setting(name, variable)}" for name in sorted(_unknown_variables())]
+    wrong: list[str] = []
     try:
+        wrong += [f"{variable(name)}: {_no_setting(name, variable)}" for name in sorted(_unknown_variables())]
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         wrong += [_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
         raise SettingsError("\n".join(wrong)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError("\n".join([*wrong, f"{ENV_PREFIX}CONFIG: not TOML: {error}"])) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError("\n".join([*wrong, f"{ENV_PREFIX}CONFIG or .env: not UTF-8: {error}"])) from None
     if wrong:
         raise SettingsError("\n".join(wrong))
     return settings

@@ -60,6 +60,7 @@ end
 local function requeue(player, record, cancelled, cancelled_seq, now_us)
   local seq = cancelled_seq + 1
   local player_key = POOL .. 'player:' .. player
+  call('HSETNX', player_key, 'claimed_seq', call('HGET', player_key, 'queued_seq')) -- which claim_of goes by
   call('HSET', player_key, 'state', 'queued', 'since', int(now_us), 'seq', int(seq), 'queued_seq', int(seq),
     'requeued', 'true', 'cancelled', cancelled, 'cancelled_seq', int(cancelled_seq), 'loading_session_id', '')
   call('ZADD', POOL .. 'waiting:' .. record.game_mode, record.enqueued_at, player)
@@ -82,8 +83,9 @@ local function load_player(player)
     loading_session_id = f[7] or '', enqueued_at = f[8], resume_token = f[9] }
 end
 
--- The `seq` at which the record's connection got its player: by a resume, which notes it, or else by its enqueue. Every
--- later claim has a higher one. A connection whose own is higher than the record's is therefore the rightful owner: the
+-- The `seq` at which the record's connection got its player: by a resume, which notes it, or else by its enqueue, which
+-- is noted once `queued_seq` moves on. Every later claim has a higher one, unless Redis moved to a host whose clock is
+-- behind. A connection whose own is higher than the record's is therefore the rightful owner: the
 -- record has come back from before its claim (docs/races.md, 2).
 local function claim_of(player)
   local f = call('HMGET', POOL .. 'player:' .. player, 'claimed_seq', 'queued_seq')

@@ -69,6 +69,9 @@ class Request(Generic[T]):
             return await self._future
         finally:
             timer.cancel()
+            del (
+                self
+            )  # an error keeps this frame by its traceback, and this object keeps the error: no circle to collect
 
     def _expire(self, timeout_seconds: float) -> None:
         self.fail(AskTimeout(f"no answer in {timeout_seconds:g} s"))
@@ -238,6 +241,7 @@ class _Cell(Generic[M]):
         crashes: deque[float] = deque()
         try:
             while True:
+                self._failure = None  # a task of the last instance may have failed while it was cancelled
                 error = await self._live()
                 if error is None or supervision is None:
                     return
@@ -284,7 +288,6 @@ class _Cell(Generic[M]):
             self._say_last(actor, error_id)
             return error
         finally:
-            self._failure = None
             self._refuse(batch, ActorStopped(self.name))
             for task in list(self._tasks):
                 task.cancel()

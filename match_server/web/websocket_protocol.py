@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _OUTBOX_BYTES = 256 * 1024  # unread frames of one connection, before it counts as too slow
 _CLOSE_SECONDS = 5.0  # for the peer to answer a close
 _LINGER_SECONDS = 2.0  # for the peer to read why it is closed, while it goes on sending
+_PARTS = 256  # of one message
 _HANDSHAKE_SECONDS = 10.0  # for a connection to send its first request whole
 
 SCOPE_KEY = "match_server.connection"
@@ -142,6 +143,13 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.close_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
+
+    def handle_cont(self, event: Frame) -> None:
+        """As uvicorn's; but a message of countless empty parts has no size that would be too large."""
+        if len(self.frames) >= _PARTS:
+            self.close(CloseCode.POLICY)
+            return
+        super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
         """Hand a message to the receiver; what came before there was one waits in uvicorn's queue.

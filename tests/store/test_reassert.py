@@ -100,7 +100,7 @@ def test_a_node_that_was_thought_dead_takes_its_player_back(pool: Pool) -> None:
     pool.sweep(node="n2")
     assert pool.members("held") == ["ann"]
 
-    assert pool.reassert("ann", seq=queued["seq"]) == ("ok", [])
+    assert pool.reassert("ann", seq=queued["seq"], claimed=queued["seq"]) == ("ok", [])
 
     assert pool.record("ann")["connection"] == "ann/1"
     assert pool.members("held") == []
@@ -108,15 +108,47 @@ def test_a_node_that_was_thought_dead_takes_its_player_back(pool: Pool) -> None:
     assert pool.members("node_players:n1") == ["ann"]
 
 
+def test_a_superseded_connection_does_not_take_a_held_player(pool: Pool) -> None:
+    pool.enqueue("ann")
+    (queued,) = pool.frames("ann")
+    resumed, _ = pool.resume("ann", connection="ann/2")[1]
+    pool.hold("ann", connection="ann/2")
+
+    assert pool.reassert("ann", seq=queued["seq"], claimed=queued["seq"])[0] == "taken_over"
+    assert pool.members("held") == ["ann"]
+    told = {"seq": resumed["seq"], "claimed": resumed["seq"], "connection": "ann/2"}
+    assert pool.reassert("ann", **told)[0] == "ok"
+    assert pool.members("held") == []
+
+
+def test_rolled_back_and_requeued_at_once_a_player_stays_with_the_newer_connection(pool: Pool) -> None:
+    """A partner's word cancels the match that came back; the requeue must not look like a claim of the older one."""
+    pool.register("s1")
+    pool.loading("ann", "bob")
+    earlier = pool.contents()
+    pool.leave("bob")
+    resumed, queued = pool.resume("ann", connection="ann/2", node="n2")[1]
+    pool.enqueue("bob", operation=5)
+    bobs = pool.frames("bob")[-1]["seq"]
+    pool.put_back(earlier)
+
+    assert pool.reassert("bob", seq=bobs, claimed=bobs, epoch="before")[0] == "ok"
+    assert pool.record("ann")["connection"] == "ann/1"
+    told = {"seq": queued["seq"], "claimed": resumed["seq"], "connection": "ann/2", "node": "n2"}
+    assert pool.reassert("ann", **told, epoch="before")[0] == "ok"
+    assert pool.record("ann")["connection"] == "ann/2"
+
+
 def test_what_happened_to_a_held_player_is_told_when_it_is_taken_back(pool: Pool) -> None:
     pool.register("s1")
     session = pool.loading("ann", "bob")
     delivered = pool.frames("ann")[-1]["seq"]
+    claimed = int(pool.record("ann")["queued_seq"])
     pool.hold("ann")
     pool.leave("bob")
     cancelled, queued = pool.frames("ann")
 
-    answer = pool.reassert("ann", seq=delivered, state="loading", session=session)
+    answer = pool.reassert("ann", seq=delivered, claimed=claimed, state="loading", session=session)
 
     assert answer == ("ok", [cancelled, queued])
     assert pool.members("queue:duel:front") == ["ann"]
@@ -178,6 +210,7 @@ def test_a_matched_player_that_was_thought_gone_is_told_of_its_match(pool: Pool)
     pool.register("s1")
     session = pool.loading("ann", "bob")
     delivered = pool.frames("ann")[-1]["seq"]
+    told = {"seq": delivered, "claimed": int(pool.record("ann")["queued_seq"])}
     for player in ("ann", "bob"):
         order = pool.ready(player).order
     assert order is not None
@@ -185,7 +218,7 @@ def test_a_matched_player_that_was_thought_gone_is_told_of_its_match(pool: Pool)
     pool.confirm(order)
     (found,) = pool.frames("ann")
 
-    assert pool.reassert("ann", seq=delivered, state="loading", session=session) == ("ok", [found])
+    assert pool.reassert("ann", **told, state="loading", session=session) == ("ok", [found])
     assert "ann" not in pool.members("node_players:n1")
     assert kinds([found]) == ["match_found"]
 

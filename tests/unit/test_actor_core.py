@@ -1,8 +1,11 @@
 """The actor core: mailboxes, asks, supervision, stop. On virtual time; every scenario must leave no task behind."""
 
 import asyncio
+import contextlib
+import gc
 import inspect
 import itertools
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -841,3 +844,74 @@ def test_whatever_happens_every_ask_ends_and_nothing_is_handled_twice(
         assert seen == exercise.taken
         poisoned = [batch for batch in exercise.diary.batches if any("poison" in text for text in batch)]
         assert len(exercise.diary.crashed) == len(poisoned)
+
+
+class Untidy(Actor[Message]):
+    """Its first instance leaves a task behind whose clean-up fails."""
+
+    def __init__(self, begun: list["Untidy"]) -> None:
+        self._begun = begun
+
+    async def started(self) -> None:
+        self._begun.append(self)
+        if len(self._begun) == 1:
+            self.background(self._work())
+
+    async def _work(self) -> None:
+        try:
+            await asyncio.sleep(FOREVER)
+        finally:
+            raise OSError("closing the link failed")
+
+    async def receive(self, batch: Sequence[Message]) -> None:
+        if "poison" in batch:
+            await asyncio.sleep(0)  # the task has begun to wait
+            raise Poison
+
+
+def test_a_crashed_instance_whose_task_fails_at_its_end_takes_no_second_one_along() -> None:
+    async def scenario() -> None:
+        begun: list[Untidy] = []
+        async with ActorSystem() as system:
+            ref = system.spawn("untidy", lambda: Untidy(begun), mailbox_limit=9, phase=0, supervision=Supervision())
+            await until_quiet()
+            ref.tell("poison")
+            await asyncio.sleep(10)
+            assert len(begun) == 2
+            await system.stop(1)
+
+    run(scenario())
+
+
+class Deaf(Actor[Message]):
+    """Answers nothing."""
+
+    async def receive(self, batch: Sequence[Message]) -> None:
+        del batch
+
+
+def test_an_ask_that_timed_out_keeps_nothing_of_its_caller() -> None:
+    class Caller:
+        """What a caller holds in its frame."""
+
+    async def ask(ref: Ref[Message], held: list["weakref.ref[Caller]"]) -> None:
+        caller = Caller()
+        held.append(weakref.ref(caller))
+        with contextlib.suppress(AskTimeout):
+            await ref.ask(Ask("anybody?"), 1)
+
+    async def scenario() -> None:
+        held: list[weakref.ref[Caller]] = []
+        async with ActorSystem() as system:
+            ref: Ref[Message] = system.spawn("deaf", Deaf, mailbox_limit=9, phase=0)
+            await asyncio.create_task(ask(ref, held))
+            ref.tell("the last batch is forgotten")
+            await until_quiet()
+            assert held[0]() is None, "no circle is left for the garbage collector"
+            await system.stop(1)
+
+    gc.disable()
+    try:
+        run(scenario())
+    finally:
+        gc.enable()

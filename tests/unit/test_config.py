@@ -370,7 +370,15 @@ def test_a_file_that_is_not_toml_is_one_readable_line(
     toml.write_bytes(content)
     monkeypatch.setenv("MATCH_CONFIG", str(toml))
     line = refusal()
-    assert line.startswith("MATCH_CONFIG: ")
+    assert line.startswith("MATCH_CONFIG")
+    assert "\n" not in line
+
+
+def test_a_dot_env_that_is_not_text_is_one_readable_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"MATCH_PORT=\xff\n")
+    line = refusal()
+    assert line.startswith("MATCH_CONFIG or .env: not UTF-8")
     assert "\n" not in line
 
 

@@ -179,6 +179,23 @@ def test_frames_arrive_both_ways() -> None:
     run(scenario())
 
 
+def test_a_message_of_endlessly_many_empty_parts_is_closed() -> None:
+    async def scenario() -> None:
+        async with opened() as link:
+            link.client.send_text(b'{"type":"p', fin=False)
+            link.client.send_continuation(b'ing"}', fin=True)
+            await link.exchange()
+            assert [event["text"] for event in link.events] == ['{"type":"ping"}']
+            link.client.send_text(b"", fin=False)
+            for _ in range(1000):
+                link.client.send_continuation(b"", fin=False)
+            await link.exchange()
+            assert link.told == [1008]
+            assert len(link.connection.frames) <= 256
+
+    run(scenario())
+
+
 # --- closing ---
 
 
