@@ -69,9 +69,8 @@ class Request(Generic[T]):
             return await self._future
         finally:
             timer.cancel()
-            del (
-                self
-            )  # an error keeps this frame by its traceback, and this object keeps the error: no circle to collect
+            # An error keeps this frame by its traceback, and this object keeps the error: no circle to collect.
+            del self
 
     def _expire(self, timeout_seconds: float) -> None:
         self.fail(AskTimeout(f"no answer in {timeout_seconds:g} s"))
