@@ -27,8 +27,8 @@ class Limit:
 
 
 SPEED = Limit("matches/s over the naive variant's", 5.0, at_least=True)
-NODE_CPU = Limit("node CPU per match over the bare endpoint's CPU per echoed message", 45.0, at_least=False)
-REDIS_CPU = Limit("Redis CPU per match over the bare endpoint's CPU per echoed message", 15.0, at_least=False)
+NODE_CPU = Limit("node CPU per match over the bare endpoint's CPU per echoed message", 40.0, at_least=False)
+REDIS_CPU = Limit("Redis CPU per match over the bare endpoint's CPU per echoed message", 12.0, at_least=False)
 
 
 def measure(layout: Layout) -> list[tuple[Limit, float]]:
