@@ -222,3 +222,27 @@ def test_a_hanging_server_creates_and_keeps_silent() -> None:
         assert call.result().status_code == 201
 
     run(scenario, faults=faults)
+
+
+@pytest.mark.parametrize("path", ["/session/create", "/sessions/create"])
+def test_a_caller_that_dies_while_it_asks_makes_no_session_and_no_traceback(path: str) -> None:
+    """Found by the soak (seed 404): a node was killed within its POST."""
+    sent: list[Any] = []
+    parts = [{"type": "http.request", "body": b'{"sess', "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> Any:
+        return parts.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def scenario() -> None:
+        sessions = SessionRegistry(capacity=2, limit_seconds=None, clock=lambda: 0.0)
+        game = Game(sessions, report_end=lambda _: None, ends_when_left=False)
+        app = create_app(game, Faults(FaultOptions()), server_id="stub-1", play_address=BASE, batch=True)
+        scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""}
+        await app(scope, receive, send)
+        assert sent[0]["status"] == 400
+        assert sessions.created == 0
+
+    asyncio.run(scenario())
