@@ -72,4 +72,10 @@ class PubSubLink:
         while chunk := list(islice(remaining, _CHANNELS_PER_COMMAND)):
             if self._connection is None:
                 raise ConnectionError("the link is closed")
-            await self._connection.send_command(command, *chunk, check_health=False)
+            connection = self._connection
+            try:
+                await connection.send_command(command, *chunk, check_health=False)
+            except AttributeError:
+                if connection is self._connection:
+                    raise
+                raise ConnectionError("the link was closed meanwhile") from None  # redis-py drops its writer then

@@ -198,7 +198,7 @@ class Pool:
         player: str,
         *,
         seq: int,
-        claimed: int = 0,
+        claimed: int | None = None,
         state: str = "queued",
         session: str = "",
         connection: str = "",
@@ -209,7 +209,13 @@ class Pool:
         epoch: str = "",
         operation: int = 3,
     ) -> tuple[str, list[Frame]]:
-        """The code, and what the client has to be told. By default the session knows the present epoch."""
+        """The code, and what the client has to be told.
+
+        By default the session knows the present epoch, and claimed the player as the record's connection did.
+        """
+        if claimed is None:
+            record = self.record(player)
+            claimed = int(record.get("claimed_seq", record.get("queued_seq", 0)))
         item = Reassert(
             player,
             connection or f"{player}/1",

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.asyncio import Redis
 from structlog.typing import EventDict
 
 from match_server.actors.core import ActorSystem, Ref, Supervision
 from match_server.actors.subscriber import CatchUpAll, Subscribe, Subscriber, SubscriberMessage, Subscriptions
 from match_server.actors.subscriber import Unsubscribe as UnsubscribeMessage
 from match_server.errors import AskTimeout, StoreUnavailable
+from match_server.store import pubsub
 from match_server.store.pubsub import Notice, PubSubLink
 from match_server.store.upkeep import UpkeepStore
 from tests.unit.virtual_time import run, until_quiet
@@ -533,5 +535,40 @@ def test_stopping_closes_the_link() -> None:
             wire = w.wire
         assert not wire.is_open
         assert w.opened == 1
+
+    run(scenario())
+
+
+class ClosedWhileSending:
+    """What redis-py does when a connection is closed under a command: it has no writer any more."""
+
+    def __init__(self) -> None:
+        self.link: PubSubLink | None = None
+
+    async def connect(self) -> None:
+        pass
+
+    async def disconnect(self, *, nowait: bool) -> None:
+        del nowait
+
+    async def send_command(self, *_: object, check_health: bool) -> None:
+        del check_health
+        if self.link:
+            await self.link.close()
+        raise AttributeError("'NoneType' object has no attribute 'writelines'")
+
+
+def test_a_link_that_is_closed_while_it_sends_is_a_broken_link_and_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = ClosedWhileSending()
+    monkeypatch.setattr(pubsub, "dedicated_connection", lambda _client: connection)
+
+    async def scenario() -> None:
+        link = PubSubLink(Redis())
+        await link.open()
+        with pytest.raises(AttributeError):
+            await link.subscribe(["a"])  # a bug of another kind stays one
+        connection.link = link
+        with pytest.raises(ConnectionError):
+            await link.subscribe(["a"])
 
     run(scenario())
