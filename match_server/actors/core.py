@@ -63,7 +63,7 @@ class Request(Generic[T]):
         Raises:
             AskTimeout: there was none in time.
         """
-        # Not `asyncio.timeout`: that one costs five times as much, and every step of a journey is an ask.
+        # Not `asyncio.timeout`: that one costs twice as much, and every step of a journey is an ask.
         timer = asyncio.get_running_loop().call_later(timeout_seconds, self._expire, timeout_seconds)
         try:
             return await self._future
