@@ -74,12 +74,12 @@ class SimulatedLink(PubSubLink):
         """See `PubSubLink.unsubscribe`."""
         self._command("unsubscribe", channels)
 
-    async def read(self) -> Notice:
+    async def read(self) -> list[Notice]:
         """See `PubSubLink.read`."""
         notice = await self._arrived.get() if self._open else None
         if notice is None:
             raise exceptions.ConnectionError("Connection closed by server.")
-        return notice
+        return [notice]
 
     # --- the other end ---
 

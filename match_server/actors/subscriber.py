@@ -183,7 +183,8 @@ class Subscriber(Actor[SubscriberMessage]):
                 await self._link.open()
                 await self._subscribe_everything()
                 while True:
-                    self._handle(await self._link.read())
+                    for notice in await self._link.read():
+                        self._handle(notice)
             except (exceptions.RedisError, OSError) as error:
                 if self._subscriptions.confirmed:
                     log.warning("pubsub_link_broken", error=str(error))

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import hiredis
+from redis import exceptions
 from redis.asyncio import Redis
 
 from match_server.store.client import dedicated_connection
 
 if TYPE_CHECKING:
+    from asyncio import StreamReader
+
     from redis.asyncio.connection import Connection
 
 _CHANNELS_PER_COMMAND = 500
+_READ_BYTES = 128 * 1024  # as much as asyncio buffers
 
 
 class Notice(NamedTuple):
@@ -26,12 +31,15 @@ class PubSubLink:
     """A connection that subscribes to exact channels.
 
     Not redis-py's own `PubSub`: that one reconnects by itself and hides the confirmations, which are the only sign
-    that a subscription stands, and the moment to re-read what was missed.
+    that a subscription stands, and the moment to re-read what was missed. redis-py makes the connection, with its
+    password and its TLS; hiredis reads from it, since redis-py takes coroutines for each notice (decision 0009).
     """
 
     def __init__(self, client: Redis) -> None:
         self._client = client
         self._connection: Connection | None = None
+        self._stream: StreamReader
+        self._parser: hiredis.Reader
 
     @property
     def is_open(self) -> bool:
@@ -42,6 +50,8 @@ class PubSubLink:
         """Connect. Raises RedisError or OSError."""
         connection = dedicated_connection(self._client)
         await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
+        self._stream = connection._reader  # type: ignore[assignment]  # connected: there is one
+        self._parser = hiredis.Reader(protocolError=exceptions.InvalidResponse, replyError=exceptions.ResponseError)
         self._connection = connection
 
     async def close(self) -> None:
@@ -58,14 +68,22 @@ class PubSubLink:
         """Let channels go. Raises RedisError or OSError."""
         await self._send("UNSUBSCRIBE", channels)
 
-    async def read(self) -> Notice:
-        """Wait for the next notice. Raises RedisError or OSError once the link is broken or closed."""
-        if self._connection is None:
-            raise ConnectionError("the link is closed")
-        kind, channel, data = await self._connection.read_response(
-            timeout=float("inf"), disconnect_on_error=False, push_request=True
-        )
-        return Notice(kind.decode(), channel.decode(), data if isinstance(data, bytes) else b"")
+    async def read(self) -> list[Notice]:
+        """Wait for notices, and return all that have come.
+
+        Raises RedisError or OSError once the link is broken or closed.
+        """
+        notices: list[Notice] = []
+        while not notices:
+            if self._connection is None:
+                raise ConnectionError("the link is closed")
+            data = await self._stream.read(_READ_BYTES)
+            if not data:
+                raise ConnectionError("Redis closed the link")
+            self._parser.feed(data)
+            while (reply := self._parser.gets()) is not False:
+                notices.append(_notice(reply))
+        return notices
 
     async def _send(self, command: str, channels: Iterable[str]) -> None:
         remaining = iter(channels)
@@ -79,3 +97,10 @@ class PubSubLink:
                 if connection is self._connection:
                     raise
                 raise ConnectionError("the link was closed meanwhile") from None  # redis-py drops its writer then
+
+
+def _notice(reply: Any) -> Notice:
+    if isinstance(reply, exceptions.RedisError):
+        raise reply
+    kind, channel, data = reply
+    return Notice(kind.decode(), channel.decode(), data if isinstance(data, bytes) else b"")

@@ -57,11 +57,11 @@ class FakeLink(PubSubLink):
     async def unsubscribe(self, channels: Iterable[str]) -> None:
         self._say("UNSUBSCRIBE", list(channels))
 
-    async def read(self) -> Notice:
+    async def read(self) -> list[Notice]:
         notice = await self._notices.get()
         if isinstance(notice, Exception):
             raise notice
-        return notice
+        return [notice]
 
     def _say(self, command: str, channels: list[str]) -> None:
         if not self._open:
@@ -541,6 +541,8 @@ def test_stopping_closes_the_link() -> None:
 
 class ClosedWhileSending:
     """What redis-py does when a connection is closed under a command: it has no writer any more."""
+
+    _reader = None
 
     def __init__(self) -> None:
         self.link: PubSubLink | None = None
