@@ -11,17 +11,16 @@
 -- SENDS   notifications:*
 -- INCLUDE pool players servers sessions
 
-local node, lease_us, wait_us = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local attempts, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
+local node, attempts, limit = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now_us, redis_us = clock()
+local now, lease_until, wait_until = int(now_us), int(now_us + ARGV[2]), int(now_us + ARGV[3])
 local servers
 local reply = {}
 
 local function adopt(session)
   if call('HEXISTS', POOL .. 'reserved:' .. session.server, session.id) == 1 then
-    session.node = node
     call('HSET', POOL .. 'loading:' .. session.id, '#node', node)
-    call('ZADD', POOL .. 'sessions:allocating:' .. session.game_mode, int(now_us + lease_us), session.id)
+    call('ZADD', POOL .. 'sessions:allocating:' .. session.game_mode, lease_until, session.id)
     return order(session)
   end
   if session.attempt >= attempts then -- its server is gone too, and it was the last one to try
@@ -29,11 +28,11 @@ local function adopt(session)
     return nil
   end
   servers = servers or open_servers()
-  return place(session, servers, node, lease_us, wait_us, now_us)
+  return place(session, servers, node, now, lease_until, wait_until)
 end
 
 for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do
-  local due = call('ZRANGEBYSCORE', POOL .. 'sessions:allocating:' .. game_mode, '-inf', int(now_us), 'LIMIT', 0, limit)
+  local due = call('ZRANGEBYSCORE', POOL .. 'sessions:allocating:' .. game_mode, '-inf', now, 'LIMIT', 0, limit)
   for _, loading_session_id in ipairs(due) do
     local session = load_listed(loading_session_id, game_mode)
     local flat = session and adopt(session)

@@ -15,29 +15,18 @@ local keep_seconds = tonumber(ARGV[1])
 local now_us, redis_us = clock()
 local now = int(now_us)
 
--- What the sessions of this call have in common is written once, at its end.
-local live = {} -- by server: the fields of its new active slots
-local matched = {} -- by mode: scores and ids
-local no_longer_on_node = {} -- by node: players
-
-local function gather(groups, name, ...)
-  local group = groups[name] or {}
-  groups[name] = group
-  for _, value in ipairs({ ... }) do
-    group[#group + 1] = value
-  end
-end
+local live = {} -- by server: the ids of its new sessions
+local game_modes = {}
 
 local function tell_players(session, session_id, tail, answer)
   for _, player in ipairs(session.players) do
     local player_key = POOL .. 'player:' .. player
     local f = call('HMGET', player_key, 'loading_session_id', 'seq', 'node', 'connection')
     if f[1] == session.id then
-      local seq = int(next_seq(f[2], redis_us))
-      call('HSET', player_key, 'state', 'matched', 'since', now, 'seq', seq, 'found_seq', seq,
-        'session_id', session_id)
+      local seq = next_seq(f[2], redis_us)
+      call('HSET', player_key, 'state', 'matched', 'since', now, 'seq', seq, 'session_id', session_id)
       call('EXPIRE', player_key, keep_seconds)
-      gather(no_longer_on_node, f[3], player)
+      gather('SREM', POOL .. 'node_players:' .. f[3], player)
       if f[4] == '' then
         call('ZREM', POOL .. 'held', player)
       end
@@ -58,30 +47,33 @@ local function decide(loading_session_id, attempt, session_id, server_address)
   if call('HDEL', POOL .. 'reserved:' .. session.server, loading_session_id) == 0 then
     return { 'lost', -1 }
   end
-  gather(live, session.server, session_id, 0)
+  live[session.server] = live[session.server] or {}
+  table.insert(live[session.server], session_id)
+  gather('HSET', POOL .. 'active:' .. session.server, session_id, '0')
   local tail = ',"session_id":' .. json_string(session_id) .. ',"server_address":' .. json_string(server_address)
     .. ',"game_mode":"' .. session.game_mode .. '","players":' .. players_json(session.players)
     .. ',"loading_session_id":"' .. loading_session_id .. '"}'
   call('SET', POOL .. 'match:' .. loading_session_id, tail, 'EX', keep_seconds)
   call('DEL', POOL .. 'loading:' .. loading_session_id)
-  gather(matched, session.game_mode, now, loading_session_id)
+  game_modes[session.game_mode] = true
+  gather('ZADD', POOL .. 'matched:' .. session.game_mode, now, loading_session_id)
+  gather('ZREM', POOL .. 'sessions:allocating:' .. session.game_mode, loading_session_id)
   local answer = { 'matched', math.floor((now_us - session.created) / 1000) }
   tell_players(session, session_id, tail, answer)
   return answer
 end
 
 -- Creates have become live sessions, unless their end was reported before this confirmation came.
-local function activate(server_id, slots)
+local function activate(server_id, session_ids)
   local active, ended = POOL .. 'active:' .. server_id, POOL .. 'ended:' .. server_id
   local server_key = POOL .. 'server:' .. server_id
-  call('HSET', active, unpack(slots))
   local f = call('HMGET', server_key, 'max_session_seconds', 'failures')
   local some_ended = call('EXISTS', ended) == 1
-  for i = 1, #slots, 2 do
-    if some_ended and call('ZREM', ended, slots[i]) == 1 then
-      call('HDEL', active, slots[i])
+  for _, session_id in ipairs(session_ids) do
+    if some_ended and call('ZREM', ended, session_id) == 1 then
+      call('HDEL', active, session_id)
     elseif f[1] then
-      call('ZADD', POOL .. 'session_deadlines', int(now_us + f[1] * 1000000), server_id .. ' ' .. slots[i])
+      call('ZADD', POOL .. 'session_deadlines', int(now_us + f[1] * 1000000), server_id .. ' ' .. session_id)
     end
   end
   if f[2] then
@@ -92,21 +84,13 @@ local function activate(server_id, slots)
 end
 
 local reply = each_item(2, 4, decide)
-for server_id, slots in pairs(live) do
-  activate(server_id, slots)
+write_gathered()
+for server_id, session_ids in pairs(live) do
+  activate(server_id, session_ids)
 end
-for node, players in pairs(no_longer_on_node) do
-  call('SREM', POOL .. 'node_players:' .. node, unpack(players))
-end
-for game_mode, scored in pairs(matched) do
+for game_mode in pairs(game_modes) do
   local key = POOL .. 'matched:' .. game_mode
-  call('ZADD', key, unpack(scored))
   call('ZREMRANGEBYSCORE', key, '-inf', '(' .. int(now_us - 60000000))
   call('EXPIRE', key, 120)
-  local ids = {}
-  for i = 2, #scored, 2 do
-    ids[#ids + 1] = scored[i]
-  end
-  call('ZREM', POOL .. 'sessions:allocating:' .. game_mode, unpack(ids))
 end
 return reply

@@ -13,8 +13,9 @@
 -- SENDS   notifications:*
 -- INCLUDE pool players servers sessions
 
-local node, lease_us, wait_us, attempts = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local node, attempts = ARGV[1], tonumber(ARGV[4])
 local now_us, redis_us = clock()
+local now, lease_until, wait_until = int(now_us), int(now_us + ARGV[2]), int(now_us + ARGV[3])
 
 -- Unknown is a state: such a slot stays taken until the server's heartbeats list the session or deny it.
 -- A slot that is void is settled: its server is gone, or a new incarnation, which does not answer for the old one.
@@ -45,7 +46,7 @@ local function decide(loading_session_id, attempt_text, outcome)
   if not session or session.state ~= 'allocating' then
     return { 'stale', {} }
   end
-  if session.attempt == attempt + 1 and session.node == node and session.server ~= '' then
+  if session.attempt == attempt + 1 and is_placed_by(session, node) then
     return { 'placed', order(session) } -- a repeat, whose first answer was lost
   end
   if session.attempt == attempt and attempt > 0 and session.server == '' then
@@ -68,7 +69,7 @@ local servers, placed = open_servers(), {}
 for i, session in ipairs(reply) do
   if session.id then
     if not placed[session.id] then -- the same failure twice in one batch takes one slot
-      local flat = place(session, servers, node, lease_us, wait_us, now_us)
+      local flat = place(session, servers, node, now, lease_until, wait_until)
       placed[session.id] = { flat and 'placed' or 'waiting', flat or {} }
     end
     reply[i] = placed[session.id]

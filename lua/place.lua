@@ -11,8 +11,9 @@
 -- SENDS   notifications:*
 -- INCLUDE pool players servers sessions
 
-local game_mode, node, lease_us, wait_us, limit = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local game_mode, node, limit = ARGV[1], ARGV[2], ARGV[5]
 local now_us, redis_us = clock()
+local now, lease_until, wait_until = int(now_us), int(now_us + ARGV[3]), int(now_us + ARGV[4])
 local servers = open_servers()
 local reply = {}
 for _, loading_session_id in ipairs(call('ZRANGE', POOL .. 'sessions:unplaced:' .. game_mode, 0, limit - 1)) do
@@ -20,7 +21,7 @@ for _, loading_session_id in ipairs(call('ZRANGE', POOL .. 'sessions:unplaced:' 
   if session and not somebody_there(session) then
     cancel(session, 'player_left', {}, now_us, redis_us)
   elseif session then
-    local flat = place(session, servers, node, lease_us, wait_us, now_us)
+    local flat = place(session, servers, node, now, lease_until, wait_until)
     if not flat then
       break
     end

@@ -4,26 +4,27 @@
 --
 -- KEYS    clock
 -- ARGV    node lease_us wait_us; per player: player_id connection loading_session_id
--- RETURN  per player: code order loading_ms (the latter two when ok)
---         order is {loading_session_id attempt game_mode server_id endpoint host batch player...}, empty unless this
---         call completed the session and a slot was free; loading_ms is -1 unless this call completed it
+-- RETURN  per player: code; of the last one of a session: code order loading_ms
+--         order is {loading_session_id attempt game_mode server_id endpoint host batch player...}, empty when no slot was
+--         free; loading_ms is -1 when this is a repeat
 -- CODES   ok, not_in_queue, wrong_session_id
 -- TOUCHES clock player:* loading:* sessions:* servers:open server:* reserved:* active:*
 -- SENDS   none
 -- INCLUDE pool players servers sessions
 
-local node, lease_us, wait_us = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local node = ARGV[1]
 local now_us = clock()
-local now = int(now_us)
+local now, lease_until, wait_until = int(now_us), int(now_us + ARGV[2]), int(now_us + ARGV[3])
 local servers
 
 local function all_ready(session)
   for _, player in ipairs(session.players) do
     call('HSET', POOL .. 'player:' .. player, 'state', 'allocating', 'since', now)
   end
-  call('ZREM', POOL .. 'sessions:loading:' .. session.game_mode, session.id)
+  gather('ZREM', POOL .. 'sessions:loading:' .. session.game_mode, session.id)
   servers = servers or open_servers()
-  return place(session, servers, node, lease_us, wait_us, now_us)
+  local flat = place(session, servers, node, now, lease_until, wait_until)
+  return { 'ok', flat or {}, math.floor((now_us - session.created) / 1000) }
 end
 
 local function decide(player, connection, loading_session_id)
@@ -40,16 +41,15 @@ local function decide(player, connection, loading_session_id)
     local missing = own[2] - 1
     call('HSET', loading_key, player, 'ready', '#missing', missing)
     if missing == 0 then
-      local session = load_session(loading_session_id)
-      return { 'ok', all_ready(session) or {}, math.floor((now_us - session.created) / 1000) }
+      return all_ready(load_session(loading_session_id))
     end
   elseif f[1] == 'allocating' then -- a repeat, whose first answer may have been lost with the order in it
     local session = load_session(loading_session_id)
-    if session and session.node == node and session.server ~= '' then
+    if session and is_placed_by(session, node) then
       return { 'ok', order(session), -1 }
     end
   end
-  return { 'ok', {}, -1 }
+  return { 'ok' }
 end
 
 local reply = each_item(4, 3, decide)

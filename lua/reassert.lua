@@ -26,7 +26,7 @@ end
 local function put_back(player, told)
   local frames, seq, cancelled_seq = {}, told.seq, nil
   if told.state ~= 'queued' then
-    cancelled_seq = next_seq(told.seq, redis_us)
+    cancelled_seq = next_seq(int(told.seq), redis_us)
     seq = cancelled_seq + 1
     frames = { cancelled_frame(cancelled_seq, told), queued_frame(seq, told.game_mode, told.resume_token, true) }
   end

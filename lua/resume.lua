@@ -33,13 +33,12 @@ end
 local function frame_of_state(player, record, seq)
   if record.state == 'queued' then
     local requeued = call('HGET', POOL .. 'player:' .. player, 'requeued') == 'true'
-    return queued_frame(seq, record.game_mode, record.resume_token, requeued), 'queued_seq'
+    return queued_frame(seq, record.game_mode, record.resume_token, requeued)
   end
   if record.state == 'matched' then
-    return match_found_frame(seq, call('GET', POOL .. 'match:' .. record.loading_session_id)), 'found_seq'
+    return match_found_frame(seq, call('GET', POOL .. 'match:' .. record.loading_session_id))
   end
-  local session = load_session(record.loading_session_id)
-  return start_loading_frame(seq, start_loading_tail(session, (session.deadline - now_us) / 1000000)), 'loading_seq'
+  return late_start_loading_frame(seq, record.loading_session_id, now_us)
 end
 
 local function decide(player, connection, node, operation, resume_token, game_mode, made_at_us)
@@ -58,7 +57,7 @@ local function decide(player, connection, node, operation, resume_token, game_mo
   end
   local resumed = '{"type":"resumed","seq":' .. int(seq) .. ',"state":"' .. record.state .. '","game_mode":"'
     .. record.game_mode .. '"' .. session_field .. ',"resume_token":"' .. record.resume_token .. '"}'
-  local frame, seq_field = frame_of_state(player, record, seq + 1)
+  local frame = frame_of_state(player, record, int(seq + 1))
   if repeated then
     return { 'ok', record.game_mode, record.enqueued_at, epoch, resumed, frame }
   end
@@ -73,7 +72,10 @@ local function decide(player, connection, node, operation, resume_token, game_mo
     end
   end
   call('HSET', POOL .. 'player:' .. player, 'connection', connection, 'node', node, 'operation', operation,
-    'seq', int(seq + 1), seq_field, int(seq + 1), 'claimed_seq', int(seq))
+    'seq', int(seq + 1), 'claimed_seq', int(seq))
+  if record.state == 'queued' then
+    call('HSET', POOL .. 'player:' .. player, 'queued_seq', int(seq + 1))
+  end
   return { 'ok', record.game_mode, record.enqueued_at, epoch, resumed, frame }
 end
 

@@ -71,11 +71,12 @@ end
 local function pop_candidates(count)
   local candidates, seen = {}, {}
   local function consider(player, score)
-    local record = not seen[player] and load_player(player)
-    if record and record.state == 'queued' and record.game_mode == game_mode and record.connection ~= '' then
+    -- Not load_player: here half of it would do. A key of another type has none of it.
+    local f = not seen[player] and redis.pcall('HMGET', POOL .. 'player:' .. player, 'state', 'connection', 'seq',
+      'game_mode', 'enqueued_at')
+    if f and f[1] == 'queued' and f[2] ~= '' and f[4] == game_mode then
       seen[player] = true
-      record.player, record.front_score = player, score
-      candidates[#candidates + 1] = record
+      candidates[#candidates + 1] = { player = player, front_score = score, seq = f[3], enqueued_at = f[5] }
     end
   end
   local first = call('ZPOPMIN', front, count)
@@ -107,36 +108,32 @@ local candidates = pop_candidates(wanted * size)
 local formed = math.floor(#candidates / size)
 local ids = ids_begin(redis_us)
 local reply = { formed, 0, unplaced }
-local no_longer_waiting = {}
 
 for index = 1, formed do
   local session = { id = ids .. string.format('%012x', index), game_mode = game_mode, players = {} }
-  local fields = { '#game_mode', game_mode, '#state', 'loading', '#attempt', 0, '#server', '', '#node', '',
-    '#created', now, '#deadline', deadline, '#missing', size }
   for place_in_match = 1, size do
-    local player = candidates[(index - 1) * size + place_in_match].player
-    session.players[place_in_match] = player
+    session.players[place_in_match] = candidates[(index - 1) * size + place_in_match].player
+  end
+  local fields = { '#missing', ARGV[2], '#state', 'loading', '#players', table.concat(session.players, ' '),
+    '#game_mode', game_mode, '#created', now, '#deadline', deadline }
+  for _, player in ipairs(session.players) do
     fields[#fields + 1] = player
     fields[#fields + 1] = 'loading'
   end
-  fields[#fields + 1] = '#players'
-  fields[#fields + 1] = table.concat(session.players, ' ')
   call('HSET', POOL .. 'loading:' .. session.id, unpack(fields))
-  call('ZADD', POOL .. 'sessions:loading:' .. game_mode, deadline, session.id)
+  gather('ZADD', POOL .. 'sessions:loading:' .. game_mode, deadline, session.id)
   local tail = start_loading_tail(session, loading_timeout_us / 1000000)
   for place_in_match = 1, size do
     local record = candidates[(index - 1) * size + place_in_match]
-    local seq = int(next_seq(record.seq, redis_us))
+    local seq = next_seq(record.seq, redis_us)
     call('HSET', POOL .. 'player:' .. record.player, 'state', 'loading', 'since', now, 'seq', seq,
-      'loading_seq', seq, 'loading_session_id', session.id)
-    no_longer_waiting[#no_longer_waiting + 1] = record.player
+      'loading_session_id', session.id)
+    gather('ZREM', POOL .. 'waiting:' .. game_mode, record.player)
     publish(record.player, start_loading_frame(seq, tail))
     reply[#reply + 1] = now_us - record.enqueued_at
   end
 end
-if #no_longer_waiting > 0 then
-  call('ZREM', POOL .. 'waiting:' .. game_mode, unpack(no_longer_waiting))
-end
+write_gathered()
 for index = formed * size + 1, #candidates do -- ghosts left a group incomplete: back, each where it stood
   local record = candidates[index]
   if record.front_score then

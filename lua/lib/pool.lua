@@ -16,9 +16,46 @@ local function clock()
   return redis_us - (call('HGET', KEYS[1], 'stopped_us') or 0), redis_us
 end
 
--- A number that only grows for each player, also when Redis lost the last one: within 2^53 until the year 2255.
+-- A number that only grows for each player, also when Redis lost the last one: within 2^53 until the year 2255. It comes
+-- as text, and goes by text where it can: numbers of one length compare alike, and each conversion costs a lookup's time.
+local newest, newest_us
+
 local function next_seq(seq, redis_us)
-  return math.max((tonumber(seq) or 0) + 1, redis_us)
+  if newest_us ~= redis_us then
+    newest, newest_us = int(redis_us), redis_us
+  end
+  if not seq or #seq == #newest and seq < newest then
+    return newest
+  end
+  return int(math.max(seq + 1, redis_us))
+end
+
+-- What the items of a call have in common is written once, at its end: one command for each key, whatever it has
+-- gathered. Until then Redis does not have it, so nothing gathered may be read, or written otherwise, in the same call.
+local gathered = {}
+
+local function gather(command, key, first, second)
+  local groups = gathered[command]
+  if not groups then
+    groups = {}
+    gathered[command] = groups
+  end
+  local values = groups[key]
+  if not values then
+    values = {}
+    groups[key] = values
+  end
+  values[#values + 1] = first
+  values[#values + 1] = second
+end
+
+local function write_gathered()
+  for command, groups in pairs(gathered) do
+    for key, values in pairs(groups) do
+      call(command, key, unpack(values))
+    end
+  end
+  gathered = {}
 end
 
 -- Decide on each item of the batch, `width` arguments each from ARGV[first] on. An item that fails is answered with its

@@ -30,6 +30,7 @@ end
 local changed_servers = {}
 
 local function refresh_changed_servers(now_us)
+  write_gathered() -- the slots taken among it
   for server_id in pairs(changed_servers) do
     refresh_server(server_id, now_us)
   end
@@ -48,7 +49,7 @@ end
 
 -- Take a slot on the server with the largest free share; nil when there is none for this mode. The caller refreshes
 -- the changed servers at its end.
-local function reserve(servers, loading_session_id, game_mode, now_us)
+local function reserve(servers, loading_session_id, game_mode, now)
   local best
   for _, server in ipairs(servers) do
     if server.free > 0 and accepts(server.game_modes, game_mode) then
@@ -60,7 +61,7 @@ local function reserve(servers, loading_session_id, game_mode, now_us)
   if not best then
     return nil
   end
-  call('HSET', POOL .. 'reserved:' .. best.id, loading_session_id, int(now_us))
+  gather('HSET', POOL .. 'reserved:' .. best.id, loading_session_id, now)
   if best.probed then
     call('HSET', POOL .. 'server:' .. best.id, 'probe', loading_session_id)
   end

@@ -1,11 +1,12 @@
 -- Loading sessions: from the match that formed to the dedicated server that took it, or to the queue again.
 -- Needs players.lua and servers.lua.
 
-local FAR_US = 9000000000000000
+local FAR_US = '9000000000000000'
 
+-- The part of a session that every decision takes; nil when there is none. No attempt, no server: not placed yet.
 local function load_session(loading_session_id)
-  local f = call('HMGET', POOL .. 'loading:' .. loading_session_id, '#game_mode', '#players', '#state', '#deadline',
-    '#attempt', '#server', '#node', '#wait_until', '#created')
+  local f = call('HMGET', POOL .. 'loading:' .. loading_session_id, '#state', '#players', '#game_mode', '#created',
+    '#attempt', '#server')
   if not f[1] then
     return nil
   end
@@ -13,8 +14,13 @@ local function load_session(loading_session_id)
   for player in string.gmatch(f[2], '%S+') do
     players[#players + 1] = player
   end
-  return { id = loading_session_id, game_mode = f[1], players = players, state = f[3], deadline = tonumber(f[4]),
-    attempt = tonumber(f[5]), server = f[6], node = f[7], wait_until = tonumber(f[8]), created = tonumber(f[9]) }
+  return { id = loading_session_id, state = f[1], players = players, game_mode = f[3], created = f[4],
+    attempt = tonumber(f[5]) or 0, server = f[6] or '' }
+end
+
+-- Whether its allocation was given to this node.
+local function is_placed_by(session, node)
+  return session.server ~= '' and call('HGET', POOL .. 'loading:' .. session.id, '#node') == node
 end
 
 -- cjson escapes the slashes of an address, which is legal and ugly.
@@ -34,17 +40,23 @@ local function start_loading_tail(session, seconds)
 end
 
 local function start_loading_frame(seq, tail)
-  return '{"type":"start_loading","seq":' .. int(seq) .. tail
+  return '{"type":"start_loading","seq":' .. seq .. tail
+end
+
+-- For a player that missed it, or is back: with the seconds that are left.
+local function late_start_loading_frame(seq, loading_session_id, now_us)
+  local session = load_session(loading_session_id)
+  local deadline = call('HGET', POOL .. 'loading:' .. loading_session_id, '#deadline')
+  return start_loading_frame(seq, start_loading_tail(session, (deadline - now_us) / 1000000))
 end
 
 local function match_found_frame(seq, tail)
-  return '{"type":"match_found","seq":' .. int(seq) .. tail
+  return '{"type":"match_found","seq":' .. seq .. tail
 end
 
 -- The frames of a player's record that are newer than `seq`, in order: what its session has missed.
 local function frames_since(player, record, seq, now_us)
-  local f = call('HMGET', POOL .. 'player:' .. player, 'cancelled_seq', 'cancelled', 'queued_seq', 'requeued',
-    'loading_seq', 'found_seq')
+  local f = call('HMGET', POOL .. 'player:' .. player, 'cancelled_seq', 'cancelled', 'queued_seq', 'requeued')
   local frames = {}
   if f[1] and tonumber(f[1]) > seq then
     frames[#frames + 1] = f[2]
@@ -52,12 +64,13 @@ local function frames_since(player, record, seq, now_us)
   if tonumber(f[3]) > seq then
     frames[#frames + 1] = queued_frame(f[3], record.game_mode, record.resume_token, f[4] == 'true')
   end
-  local loading = record.state == 'loading' or record.state == 'allocating'
-  if loading and tonumber(f[5]) > seq then
-    local session = load_session(record.loading_session_id)
-    frames[#frames + 1] = start_loading_frame(f[5], start_loading_tail(session, (session.deadline - now_us) / 1000000))
-  elseif record.state == 'matched' and tonumber(f[6]) > seq then
-    frames[#frames + 1] = match_found_frame(f[6], call('GET', POOL .. 'match:' .. record.loading_session_id))
+  if record.state == 'queued' or tonumber(record.seq) <= seq then
+    return frames
+  end
+  if record.state == 'matched' then
+    frames[#frames + 1] = match_found_frame(record.seq, call('GET', POOL .. 'match:' .. record.loading_session_id))
+  else
+    frames[#frames + 1] = late_start_loading_frame(record.seq, record.loading_session_id, now_us)
   end
   return frames
 end
@@ -129,22 +142,23 @@ local function order(session)
 end
 
 -- Reserve a slot for a ready match and lease the allocation to this node; without a slot it waits as `unplaced`,
--- which spends no attempt. Returns the order, or nil while it waits.
-local function place(session, servers, node, lease_us, wait_us, now_us)
+-- which spends no attempt. Returns the order, or nil while it waits. The times are text: they are the same for a whole call.
+local function place(session, servers, node, now, lease_until, wait_until)
   local loading_key = POOL .. 'loading:' .. session.id
-  local server_id = reserve(servers, session.id, session.game_mode, now_us)
+  local server_id = reserve(servers, session.id, session.game_mode, now)
+  local waits_until = session.state == 'allocating' and call('HGET', loading_key, '#wait_until')
   if not server_id then
-    local wait_until = session.wait_until or now_us + wait_us
-    call('HSET', loading_key, '#state', 'allocating', '#server', '', '#wait_until', int(wait_until))
-    call('ZADD', POOL .. 'sessions:unplaced:' .. session.game_mode, int(wait_until), session.id)
-    call('ZADD', POOL .. 'sessions:allocating:' .. session.game_mode, FAR_US, session.id)
+    waits_until = waits_until or wait_until
+    call('HSET', loading_key, '#state', 'allocating', '#server', '', '#wait_until', waits_until)
+    gather('ZADD', POOL .. 'sessions:unplaced:' .. session.game_mode, waits_until, session.id)
+    gather('ZADD', POOL .. 'sessions:allocating:' .. session.game_mode, FAR_US, session.id)
     return nil
   end
-  session.server, session.node, session.attempt = server_id, node, session.attempt + 1
+  session.server, session.attempt = server_id, session.attempt + 1
   call('HSET', loading_key, '#state', 'allocating', '#server', server_id, '#node', node, '#attempt', session.attempt)
-  if session.wait_until then
-    call('ZREM', POOL .. 'sessions:unplaced:' .. session.game_mode, session.id)
+  if waits_until then
+    gather('ZREM', POOL .. 'sessions:unplaced:' .. session.game_mode, session.id)
   end
-  call('ZADD', POOL .. 'sessions:allocating:' .. session.game_mode, int(now_us + lease_us), session.id)
+  gather('ZADD', POOL .. 'sessions:allocating:' .. session.game_mode, lease_until, session.id)
   return order(session)
 end
