@@ -1,12 +1,19 @@
 """Connections to Redis, with every automatic retry off: a re-sent command could run a script again unseen."""
 
+import asyncio
 import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from redis import exceptions
 from redis.asyncio import Redis
-from redis.asyncio.connection import BlockingConnectionPool, Connection
+from redis.asyncio.connection import (
+    AbstractConnection,
+    BlockingConnectionPool,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -17,6 +24,40 @@ _PASSWORD_IN_QUERY = re.compile(r"([?&](?:ssl_)?password=)[^&]*")
 _SOCKET_TIMEOUT_SECONDS = 1.5
 _CONNECT_TIMEOUT_SECONDS = 1.0
 _MAX_CONNECTIONS = 64
+
+
+class _Bounded(AbstractConnection):
+    """A connection whose sends and reads end in time.
+
+    redis-py's own `socket_timeout` has each send wait in `asyncio.wait_for`. That makes it a task, and on Python 3.11
+    it swallows a cancellation that comes while the send ends (python/cpython#86296): a task that is
+    cancelled once, as all are when a node stops, would go on for ever.
+    """
+
+    async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+        """As redis-py's. A TimeoutError, which is an OSError, when Redis takes nothing."""
+        async with asyncio.timeout(_SOCKET_TIMEOUT_SECONDS):
+            await super().send_packed_command(*arguments, **options)
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """As redis-py's. A TimeoutError when Redis says nothing."""
+        async with asyncio.timeout(_SOCKET_TIMEOUT_SECONDS):
+            return await super().read_response(*arguments, **options)
+
+
+class _Tcp(_Bounded, Connection):
+    """`redis://`."""
+
+
+class _Tls(_Bounded, SSLConnection):
+    """`rediss://`."""
+
+
+class _Unix(_Bounded, UnixDomainSocketConnection):
+    """`unix://`."""
+
+
+_BOUNDED = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
 
 
 def check_url(url: str) -> None:
@@ -47,9 +88,10 @@ def connect(url: str) -> Redis:
         max_connections=_MAX_CONNECTIONS,
         timeout=_SOCKET_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
-        socket_timeout=_SOCKET_TIMEOUT_SECONDS,
+        socket_timeout=None,  # see _Bounded
         socket_connect_timeout=_CONNECT_TIMEOUT_SECONDS,
     )
+    pool.connection_class = _BOUNDED[pool.connection_class]
     return Redis.from_pool(pool)  # which closes with the client
 
 

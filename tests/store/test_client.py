@@ -93,3 +93,44 @@ def test_the_subscribers_connection_is_outside_the_pool(redis_url: str) -> None:
         await connection.disconnect()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_cancellation_is_never_lost_however_far_a_command_has_come(redis_url: str, turns: int) -> None:
+    async def scenario() -> None:
+        client = connect(redis_url)
+        for _ in range(20):
+            await client.ping()
+            task = asyncio.ensure_future(client.ping())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if task.cancel():
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+        await client.aclose()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("command", [("PING",), ("ECHO", "x" * 20_000_000)])
+def test_a_redis_that_stands_still_is_given_up_in_time(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("match_server.store.client._SOCKET_TIMEOUT_SECONDS", 0.1)
+
+    async def stand_still(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while introductions := (await reader.read(4096)).count(b"SETINFO"):  # what redis-py says of itself
+            writer.write(b"+OK\r\n" * introductions)
+        await ended.wait()
+        writer.close()
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(stand_still, "127.0.0.1", 0) as server:
+            client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            with pytest.raises((exceptions.RedisError, OSError)):
+                await asyncio.wait_for(client.execute_command(*command), 5)  # type: ignore[no-untyped-call]
+            await client.aclose()
+            ended.set()
+
+    ended = asyncio.Event()
+    asyncio.run(scenario())
