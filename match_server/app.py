@@ -35,7 +35,7 @@ from match_server.processes import (
 from match_server.resume_tokens import TokenMint
 from match_server.servers.http_provider import HttpProvider
 from match_server.store.client import connect, redact
-from match_server.store.embedded import EmbeddedRedis
+from match_server.store.embedded import embedded_redis
 from match_server.store.journey import AllocationPolicy, JourneyStore
 from match_server.store.operators import OperatorStore
 from match_server.store.pubsub import PubSubLink
@@ -125,7 +125,7 @@ class Node:
         """
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(self._listener())
-            embedded = await embedded_redis(stack, self._settings)
+            embedded = await embedded_redis(stack, self._settings.redis_url)
             redis_url = embedded.url if embedded else self._settings.redis_url
             redis = connect(redis_url)
             stack.push_async_callback(redis.aclose)
@@ -368,19 +368,6 @@ class Node:
             log.warning("node_not_retired", detail="its lease runs out instead")
             return
         log.info("node_stopped", node=self._node, players_held=held)
-
-
-async def embedded_redis(stack: AsyncExitStack, settings: Settings) -> EmbeddedRedis | None:
-    """Start the embedded store, where the settings ask for one; it ends with `stack`.
-
-    Raises:
-        SettingsError: it cannot be had.
-    """
-    if not settings.redis_url.startswith("embedded://"):
-        return None
-    embedded = await stack.enter_async_context(EmbeddedRedis(settings.redis_url))
-    log.info("embedded_redis_started", url=embedded.url, note="a pool of its own: nodes share players over one Redis")
-    return embedded
 
 
 def _us(seconds: float) -> int:

@@ -14,10 +14,10 @@ from contextlib import AsyncExitStack
 import structlog
 
 from match_server.actors.core import ActorSystem
-from match_server.app import embedded_redis
 from match_server.config import Settings, variable
 from match_server.errors import SettingsError
 from match_server.processes import bound_socket, says_ready, start_child, stopping_on_signals, wait_for_end
+from match_server.store.embedded import embedded_redis
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class Workers:
         """
         async with AsyncExitStack() as stack:
             stack.enter_context(stopping_on_signals(self._stopping.set))
-            embedded = await embedded_redis(stack, self._settings)
+            embedded = await embedded_redis(stack, self._settings.redis_url)
             redis_url = embedded.url if embedded else self._settings.redis_url
             sockets = self._bind_all(stack)
             port = sockets[0].getsockname()[1]

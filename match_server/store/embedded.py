@@ -7,14 +7,18 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO, Self
 
+import structlog
 from redis import exceptions
 from redis.asyncio import Redis
 
 from match_server.errors import SettingsError
 from match_server.processes import die_with_parent
+
+log = structlog.get_logger(__name__)
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 10.0
@@ -154,3 +158,16 @@ class EmbeddedRedis:
         if self._lock:
             self._lock.close()
         shutil.rmtree(self._socket_folder, ignore_errors=True)
+
+
+async def embedded_redis(stack: AsyncExitStack, url: str) -> EmbeddedRedis | None:
+    """Start the embedded store, where the URL asks for one; it ends with `stack`.
+
+    Raises:
+        SettingsError: it cannot be had.
+    """
+    if not url.startswith("embedded://"):
+        return None
+    embedded = await stack.enter_async_context(EmbeddedRedis(url))
+    log.info("embedded_redis_started", url=embedded.url, note="a pool of its own: nodes share players over one Redis")
+    return embedded
