@@ -32,6 +32,7 @@ from match_server.processes import (
     inherited_socket,
     stopping_on_signals,
 )
+from match_server.redis_clock import RedisClock
 from match_server.resume_tokens import TokenMint
 from match_server.servers.http_provider import HttpProvider
 from match_server.store.client import connect, redact
@@ -110,7 +111,8 @@ class Node:
         self._scripts: dict[str, Script] = load_scripts()
         self._metrics = Metrics()
         self._subscriptions = Subscriptions()
-        self._tokens = TokenMint()
+        self._redis_clock = RedisClock()
+        self._tokens = TokenMint(self._redis_clock)
         self._limit = ConnectionLimit(total=settings.max_connections, per_address=settings.max_connections_per_address)
         self._draining = False
         self._stop_by = 0.0  # by the loop's clock
@@ -246,6 +248,7 @@ class Node:
                 upkeep=stores.upkeep,
                 store=stores.journey,
                 tokens=self._tokens,
+                clock=self._redis_clock,
                 allocator=allocate,
                 subscriber=subscriber,
                 listening=self._subscriptions.listeners,

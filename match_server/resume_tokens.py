@@ -10,8 +10,9 @@ import base64
 import hashlib
 import hmac
 import secrets
-import time
 from typing import NamedTuple
+
+from match_server.redis_clock import RedisClock
 
 _NONCE_BYTES = 6
 _SIGNATURE_BYTES = 16
@@ -28,19 +29,16 @@ class Proven(NamedTuple):
 class TokenMint:
     """Makes and checks tokens. Before Redis was reached it can do neither: it knows neither the secret nor the time."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: RedisClock) -> None:
+        """`clock` is set by whoever hears from Redis: a token's age must not hang on a node's own clock."""
         self.secret = secrets.token_hex(32)  # the one to propose: our own, until the pool's is known
         self._keys: list[bytes] = []  # the pool's, and before it those that it had until Redis lost them
-        self._ahead_us: int | None = None  # Redis' clock, less this process' monotonic one
+        self._clock = clock
 
     @property
     def ready(self) -> bool:
         """Whether the pool's secret and the time are known."""
-        return bool(self._keys) and self._ahead_us is not None
-
-    def set_clock(self, redis_us: int) -> None:
-        """Take the time from Redis: whether a token is older than the pool must not hang on a node's own clock."""
-        self._ahead_us = redis_us - time.monotonic_ns() // 1000
+        return bool(self._keys) and self._clock.known
 
     def learn(self, secret: str) -> None:
         """Take the pool's secret. Tokens signed with an earlier one stay good."""
@@ -50,9 +48,9 @@ class TokenMint:
 
     def mint(self, player_id: str, game_mode: str) -> str:
         """Make a token for a journey that begins. Raises RuntimeError unless `ready`."""
-        if not self._keys or self._ahead_us is None:
+        if not self.ready:
             raise RuntimeError("the pool's secret or its time is not known yet")
-        made_at_ms = (self._ahead_us + time.monotonic_ns() // 1000) // 1000
+        made_at_ms = self._clock.now_us() // 1000
         said = f"{game_mode}~{made_at_ms}~{_text(secrets.token_bytes(_NONCE_BYTES))}"
         return f"{said}~{_sign(self._keys[0], player_id, said)}"
 

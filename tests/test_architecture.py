@@ -25,6 +25,7 @@ LAYERS = (
     {"actors"},
     {"servers"},
     {"store", "resume_tokens"},
+    {"redis_clock"},
     {"config"},
     {"protocol"},
     {"console", "processes"},
@@ -37,7 +38,8 @@ NARROWER = {
     "match_server.config": {"match_server.errors", "match_server.protocol"},
     "match_server.errors": set[str](),
     "match_server.protocol": {"match_server.errors"},
-    "match_server.resume_tokens": set[str](),
+    "match_server.redis_clock": set[str](),
+    "match_server.resume_tokens": {"match_server.redis_clock"},
 }
 CLIENTS_MAY_IMPORT = {"match_server.protocol", "match_server.console"}
 MOST_LINES = 400

@@ -12,6 +12,7 @@ from match_server.actors.allocator import AllocatorMessage, Provision
 from match_server.actors.core import Actor, Ref
 from match_server.actors.subscriber import CatchUpAll, SubscriberMessage
 from match_server.errors import ActorStopped, MailboxFull, StoreUnavailable
+from match_server.redis_clock import RedisClock
 from match_server.resume_tokens import TokenMint
 from match_server.store.journey import JourneyStore
 from match_server.store.upkeep import Swept, UpkeepStore
@@ -47,6 +48,7 @@ class Janitor(Actor[JanitorMessage]):
         upkeep: UpkeepStore,
         store: JourneyStore,
         tokens: TokenMint,
+        clock: RedisClock,
         allocator: Ref[AllocatorMessage],
         subscriber: Ref[SubscriberMessage],
         listening: Container[str],
@@ -60,6 +62,7 @@ class Janitor(Actor[JanitorMessage]):
         self._upkeep = upkeep
         self._store = store
         self._tokens = tokens
+        self._clock = clock
         self._allocator = allocator
         self._subscriber = subscriber
         self._listening = listening
@@ -124,7 +127,7 @@ class Janitor(Actor[JanitorMessage]):
         swept = await self._upkeep.sweep(
             period_us=int(SWEEP_SECONDS * 1_000_000), grace_us=self._grace_us, queue_timeout_us=self._queue_timeout_us
         )
-        self._tokens.set_clock(swept.redis_us)
+        self._clock.set(swept.redis_us)
         if self._epoch not in {None, swept.epoch}:
             log.warning("redis_may_have_lost_data", epoch=swept.epoch)
             self._tokens.learn(await self._upkeep.secret(self._tokens.secret))

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.datastructures import Headers, QueryParams
 
+from match_server.redis_clock import RedisClock
 from match_server.resume_tokens import TokenMint
 from match_server.web.access import PlayerTokens
 from tests.e2e.player import player_on
@@ -63,13 +64,19 @@ def bad_player_tokens() -> Iterator[str]:
     return (kind() for kind in cycle(kinds))
 
 
+def mint_with(secret: str) -> TokenMint:
+    clock = RedisClock()
+    clock.set(time.time_ns() // 1000)
+    mint = TokenMint(clock)
+    mint.learn(secret)
+    return mint
+
+
 def bad_resume_tokens(mint: TokenMint) -> Iterator[str]:
     """For ann: changed ones of her own, somebody else's, and those of another pool."""
     rng = Random(2)  # noqa: S311 - repeatable, no secret
     own = mint.mint("ann", MODE)
-    elsewhere = TokenMint()
-    elsewhere.learn("another pool's secret")
-    elsewhere.set_clock(time.time_ns() // 1000)
+    elsewhere = mint_with("another pool's secret")
     mutated = (token for token in mutations(own, rng) if token != own)
     kinds: list[Callable[[], str]] = [
         lambda: next(mutated),
@@ -91,9 +98,7 @@ def test_5000_bad_player_tokens() -> None:
 
 
 def test_5000_bad_resume_tokens() -> None:
-    mint = TokenMint()
-    mint.learn("the pool's secret")
-    mint.set_clock(time.time_ns() // 1000)
+    mint = mint_with("the pool's secret")
     assert mint.verify("ann", mint.mint("ann", MODE))
     assert [token for token in islice(bad_resume_tokens(mint), FORGED) if mint.verify("ann", token)] == []
 
@@ -113,9 +118,7 @@ def test_a_sample_of_them_over_the_socket(nodes: Nodes) -> None:
     async def story() -> None:
         sample = [token for token in islice(bad_player_tokens(), 80) if token.isascii() and token.isprintable()]
         await asyncio.gather(*map(one, sample))
-        mint = TokenMint()
-        mint.learn("a guess")
-        mint.set_clock(time.time_ns() // 1000)
+        mint = mint_with("a guess")
         async with player_on(node, "ann", additional_headers=headers("ann")) as ann:
             token = (await ann.queue(MODE))["resume_token"]
             foreign = [token.replace(MODE, "other"), *islice(mutations(token, Random(3)), 50)]  # noqa: S311 - no secret

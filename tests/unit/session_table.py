@@ -15,6 +15,7 @@ from match_server.actors.session import Session
 from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
 from match_server.errors import CloseCode, InvalidMessage
 from match_server.protocol import decode_client
+from match_server.redis_clock import RedisClock
 from match_server.resume_tokens import TokenMint
 from match_server.store import journey
 from match_server.store.journey import Answer
@@ -23,9 +24,18 @@ from tests.unit.virtual_time import until_quiet
 PLAYER, MODE, CONNECTION, NODE = "ann", "Normal_1v1", "c0ffee", "node-1"
 ENQUEUED_AT, EPOCH = "1000", "epoch-1"
 QUEUED_SEQ = 100
-_MINT = TokenMint()
-_MINT.learn("the pool's secret")
-_MINT.set_clock(0)
+
+
+def mint_with(secret: str) -> TokenMint:
+    """For the journeys of a pool that was new a moment ago."""
+    clock = RedisClock()
+    clock.set(0)
+    mint = TokenMint(clock)
+    mint.learn(secret)
+    return mint
+
+
+_MINT = mint_with("the pool's secret")
 TOKEN = _MINT.mint(PLAYER, MODE)  # of the one journey that most tests tell of
 
 Item = TypeVar("Item")
@@ -143,9 +153,7 @@ class Table:
         self.system = system
         self.socket, self.pool, self.channels = Socket(), Pool(), Channels()
         self.delivered: list[str] = []
-        self.tokens = TokenMint()
-        self.tokens.learn("the pool's secret")
-        self.tokens.set_clock(0)
+        self.tokens = mint_with("the pool's secret")
         subscriber: Ref[SubscriberMessage] = system.spawn(
             "subscriber", lambda: FakeSubscriber(self.channels), mailbox_limit=100, phase=2
         )

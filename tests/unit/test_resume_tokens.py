@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from match_server.protocol import GAME_MODE_PATTERN, PLAYER_ID_PATTERN
+from match_server.redis_clock import RedisClock
 from match_server.resume_tokens import Proven, TokenMint
 
 SECRET = "the pool's secret"
@@ -17,8 +18,9 @@ FORGERIES = 10_000
 
 
 def mint_with(*secrets: str) -> TokenMint:
-    mint = TokenMint()
-    mint.set_clock(time.time_ns() // 1000)
+    clock = RedisClock()
+    clock.set(time.time_ns() // 1000)
+    mint = TokenMint(clock)
     for secret in secrets:
         mint.learn(secret)
     return mint
@@ -99,10 +101,11 @@ def test_nothing_that_may_come_makes_it_raise(player_id: str, token: str) -> Non
 
 
 def test_a_token_tells_the_time_of_redis_whatever_the_nodes_own_clock_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    mint = TokenMint()
+    clock = RedisClock()
+    mint = TokenMint(clock)
     mint.learn(SECRET)
     assert not mint.ready, "it knows no time yet"
-    mint.set_clock(5_000_000_000)
+    clock.set(5_000_000_000)
     monkeypatch.setattr(time, "time_ns", lambda: 0)
     monkeypatch.setattr(time, "time", lambda: 0.0)
     proven = mint.verify("ann", mint.mint("ann", "Normal_1v1"))
@@ -115,7 +118,7 @@ def test_a_token_of_a_usual_mode_is_short_enough_for_a_packed_record() -> None:
 
 
 def test_before_the_secret_is_known_nothing_is_minted_or_good() -> None:
-    mint = TokenMint()
+    mint = mint_with()
     assert not mint.ready
     with pytest.raises(RuntimeError):
         mint.mint("ann", "Normal_1v1")
@@ -124,7 +127,7 @@ def test_before_the_secret_is_known_nothing_is_minted_or_good() -> None:
 
 
 def test_every_node_proposes_a_secret_of_its_own() -> None:
-    assert TokenMint().secret != TokenMint().secret
+    assert mint_with().secret != mint_with().secret
 
 
 def test_tokens_of_another_node_of_the_pool_are_good() -> None:

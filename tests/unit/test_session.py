@@ -8,7 +8,7 @@ from structlog.typing import EventDict
 
 from match_server.actors.matchmaker import InternalError
 from match_server.errors import CloseCode, StoreUnavailable
-from match_server.resume_tokens import TokenMint
+from match_server.redis_clock import RedisClock
 from match_server.store import journey
 from match_server.store.journey import Answer
 from tests.unit.session_table import (
@@ -25,6 +25,7 @@ from tests.unit.session_table import (
     dequeued,
     match_cancelled,
     match_found,
+    mint_with,
     queued,
     resume_answer,
     resumed,
@@ -386,7 +387,7 @@ def test_an_enqueue_whose_subscription_is_not_confirmed_in_time_is_server_busy_a
 def test_before_the_pools_secret_is_known_the_node_is_busy() -> None:
     async def scenario() -> None:
         async with table() as t:
-            t.tokens.__init__()  # type: ignore[misc]  # as before the janitor has reached Redis
+            t.tokens.__init__(RedisClock())  # type: ignore[misc]  # as before the janitor has reached Redis
             await t.enqueue()
             await t.resume("a~1~b~c")
             assert t.refusals() == ["server_busy", "server_busy"]
@@ -578,9 +579,7 @@ def test_a_resume_is_answered_by_resumed_and_the_frame_of_the_state() -> None:
 def test_a_resume_token_that_nobody_known_has_signed_proves_nothing_by_itself() -> None:
     async def scenario() -> None:
         async with table() as t:
-            stranger = TokenMint()
-            stranger.learn("another secret")
-            stranger.set_clock(0)
+            stranger = mint_with("another secret")
             t.pool.will_answer(journey.Resume, Answer("invalid_resume_token"))
             for token in (stranger.mint(PLAYER, MODE), t.tokens.mint("bob", MODE), t.tokens.mint(PLAYER, "Chess"), "x"):
                 await t.resume(token)

@@ -1,0 +1,74 @@
+"""Redis' time, as a node knows it: it may be late, but never early."""
+
+import time
+
+import pytest
+
+from match_server.redis_clock import RedisClock
+
+SECOND_US = 1_000_000
+START_US = 1_700_000_000 * SECOND_US
+
+
+class Passing:
+    """The process' own clock, moved by the test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.us = 5 * SECOND_US
+        monkeypatch.setattr(time, "monotonic_ns", lambda: self.us * 1000)
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Passing:
+    return Passing(monkeypatch)
+
+
+def test_before_redis_has_told_the_time_it_is_before_everything(own: Passing) -> None:
+    clock = RedisClock()
+    assert not clock.known
+    own.us += SECOND_US
+    assert clock.now_us() == 0
+
+
+def test_between_two_answers_it_goes_on_by_the_process_own_clock(own: Passing) -> None:
+    clock = RedisClock()
+    clock.set(START_US)
+    assert clock.known
+    own.us += 3 * SECOND_US
+    assert clock.now_us() == START_US + 3 * SECOND_US
+
+
+def test_an_answer_that_was_read_late_does_not_make_it_late(own: Passing) -> None:
+    """The node was busy for 0.3 s with the answer in hand."""
+    clock = RedisClock()
+    clock.set(START_US)
+    own.us += SECOND_US
+    clock.set(START_US + 700_000)
+    assert START_US + 990_000 <= clock.now_us() <= START_US + SECOND_US
+    own.us += SECOND_US
+    clock.set(START_US + 2 * SECOND_US)
+    assert clock.now_us() == START_US + 2 * SECOND_US
+
+
+def test_a_process_clock_that_runs_fast_is_followed(own: Passing) -> None:
+    clock = RedisClock()
+    for sweep in range(100):
+        clock.set(START_US + sweep * 500_000)
+        assert clock.now_us() == START_US + sweep * 500_000
+        own.us += 500_050
+
+
+def test_a_redis_that_moved_to_a_host_whose_clock_is_behind_is_believed_at_once(own: Passing) -> None:
+    clock = RedisClock()
+    clock.set(START_US)
+    own.us += SECOND_US
+    clock.set(START_US - 60 * SECOND_US)
+    assert clock.now_us() == START_US - 60 * SECOND_US
+
+
+def test_a_redis_whose_clock_is_ahead_is_believed_at_once(own: Passing) -> None:
+    clock = RedisClock()
+    clock.set(START_US)
+    own.us += SECOND_US
+    clock.set(START_US + 60 * SECOND_US)
+    assert clock.now_us() == START_US + 60 * SECOND_US
