@@ -252,7 +252,7 @@ class Session(Actor[SessionMessage]):
             self._port.catch_up()
             return
         try:
-            answer = await self._desk.ask(current.game_mode, self._look_after(current))
+            answer = await self._desk.ask(current.game_mode, current.look(self._connection))
             if answer.code == "behind":
                 await self._reassert(current)
                 current.behind = False
@@ -271,9 +271,6 @@ class Session(Actor[SessionMessage]):
         else:
             self._keep_late(answer.fields)
 
-    def _look_after(self, told: Told) -> journey.CatchUp:
-        return journey.CatchUp(told.player_id, self._connection, told.resume_token, told.claimed_seq, told.seq)
-
     async def _ask_again(self, current: Told) -> None:
         """Ask for another catch-up, until one succeeds or the journey is another."""
         while current.behind and self._journey is current:
@@ -283,20 +280,7 @@ class Session(Actor[SessionMessage]):
 
     async def _reassert(self, current: Told) -> None:
         """Redis has lost the player, or what it was told; or this node was thought dead. Put it back."""
-        item = journey.Reassert(
-            current.player_id,
-            self._connection,
-            self._context.node,
-            self._desk.next_operation(),
-            current.resume_token,
-            current.game_mode,
-            current.enqueued_at,
-            current.claimed_seq,
-            current.seq,
-            current.state,
-            current.loading_session_id,
-            current.epoch,
-        )
+        item = current.reassertion(self._connection, self._context.node, self._desk.next_operation())
         answer = await self._desk.ask(current.game_mode, item)
         match answer.code:
             case "ok":
@@ -330,7 +314,7 @@ class Session(Actor[SessionMessage]):
         """Another connection took the player over. By now this one may have resumed it: ask (docs/races.md, 13b)."""
         current = self._journey
         if current and current.player_id == player_id and current.state != "unsure":
-            answer = await self._desk.carry_out(current.game_mode, self._look_after(current))
+            answer = await self._desk.carry_out(current.game_mode, current.look(self._connection))
             if answer.code == "taken_over":
                 self._let_go(player_id)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from pydantic_core import from_json
 
+from match_server.store import journey
+
 _STATE_AFTER = {
     "queued": "queued",
     "start_loading": "loading",
@@ -70,6 +72,27 @@ class Told:
         self.loading_session_id = session_id
         self.state = _STATE_AFTER.get(kind, self.state)
         return kind, data
+
+    def look(self, connection: str) -> journey.CatchUp:
+        """Ask for what came after the last frame, if this connection still owns the player."""
+        return journey.CatchUp(self.player_id, connection, self.resume_token, self.claimed_seq, self.seq)
+
+    def reassertion(self, connection: str, node: str, operation: int) -> journey.Reassert:
+        """Say all of this to a Redis that may have lost it."""
+        return journey.Reassert(
+            self.player_id,
+            connection,
+            node,
+            operation,
+            self.resume_token,
+            self.game_mode,
+            self.enqueued_at,
+            self.claimed_seq,
+            self.seq,
+            self.state,
+            self.loading_session_id,
+            self.epoch,
+        )
 
 
 class LateFrames:
