@@ -2,11 +2,13 @@
 -- enqueue: put players into the queue of one game mode.
 --
 -- KEYS    clock
--- ARGV    game_mode; per player: player_id connection node operation resume_token
+-- ARGV    game_mode; per player: player_id connection node operation resume_token asked_us
+-- WHERE   asked_us: when the client's message was received, by Redis' clock; empty when that is not known
 -- RETURN  per player: code resume_token queued_seq enqueued_at epoch frame
 --         all but the code only when this connection owns the player; the frame is the `queued` that was published
 -- CODES   queued (also when this very operation is repeated), already_in_queue, queue_paused,
---         stale (the connection has left since it asked: a command overtaken by its own repeat)
+--         stale (since it was asked the connection has left, a command overtaken by its own repeat; or another
+--         connection has had the player, whose journey is found or left already)
 -- TOUCHES clock player:* left:* paused queue:* waiting:* nodes node_players:*
 -- SENDS   notifications:* node:*
 -- INCLUDE pool players
@@ -21,7 +23,7 @@ local joined, waiting, on_node = {}, {}, {}
 -- One look at all of them spares each its own: almost always none has a record or a tombstone.
 local function any_known()
   local keys = {}
-  for i = 2, #ARGV, 5 do
+  for i = 2, #ARGV, 6 do
     keys[#keys + 1] = POOL .. 'player:' .. ARGV[i]
     keys[#keys + 1] = POOL .. 'left:' .. ARGV[i]
   end
@@ -37,7 +39,7 @@ local function owned(code, player, record)
   return { code, record.resume_token, queued_seq, record.enqueued_at, epoch, frame }
 end
 
-local function decide(player, connection, node, operation, resume_token)
+local function decide(player, connection, node, operation, resume_token, asked_us)
   local first = not look and not seen[player]
   seen[player] = true
   local record = not first and load_player(player)
@@ -55,10 +57,17 @@ local function decide(player, connection, node, operation, resume_token)
       end
       return { 'already_in_queue' }
     end
+    if not own and overtaken(tonumber(asked_us), claim_of(player), redis_us) then
+      return { 'stale' }
+    end
     seq = record.seq
   elseif not first then
-    local tomb = call('HMGET', POOL .. 'left:' .. player, 'connection', 'operation', 'seq')
-    if tomb[1] == connection and tonumber(tomb[2]) >= tonumber(operation) then
+    local tomb = call('HMGET', POOL .. 'left:' .. player, 'connection', 'operation', 'seq', 'claimed_seq')
+    if tomb[1] == connection then
+      if tonumber(tomb[2]) >= tonumber(operation) then
+        return { 'stale' }
+      end
+    elseif overtaken(tonumber(asked_us), tonumber(tomb[4]), redis_us) then -- not the leave: who left may come at once
       return { 'stale' }
     end
     seq = tomb[3]
@@ -86,7 +95,7 @@ local function decide(player, connection, node, operation, resume_token)
   return { 'queued', resume_token, seq, now, epoch, frame }
 end
 
-local reply = each_item(2, 5, decide)
+local reply = each_item(2, 6, decide)
 if #joined > 0 then
   call('SADD', POOL .. 'queue:' .. game_mode, unpack(joined))
   call('ZADD', POOL .. 'waiting:' .. game_mode, unpack(waiting))

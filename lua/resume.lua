@@ -2,11 +2,12 @@
 -- resume: players come back on new connections, each proved by its token; Redis decides here who owns the player.
 --
 -- KEYS    clock
--- ARGV    per player: player_id connection node operation resume_token game_mode made_at_us
--- WHERE   game_mode and made_at_us are what the token says; made_at_us is empty unless a signature vouches for it
+-- ARGV    per player: player_id connection node operation resume_token game_mode made_at_us asked_us
+-- WHERE   game_mode and made_at_us are what the token says; made_at_us is empty unless a signature vouches for it;
+--         asked_us: when the client's message was received, by Redis' clock; empty when that is not known
 -- RETURN  per player: code game_mode enqueued_at epoch frame...
 --         the frames are `resumed` and the frame of the player's state; they are for this connection alone
--- CODES   ok, invalid_resume_token
+-- CODES   ok, invalid_resume_token, stale (since it was asked another connection has got the player)
 -- TOUCHES clock player:* left:* queue:* waiting:* held nodes node_players:* loading:* match:*
 -- SENDS   node:*
 -- INCLUDE pool players servers sessions
@@ -41,11 +42,14 @@ local function frame_of_state(player, record, seq)
   return late_start_loading_frame(seq, record.loading_session_id, now_us)
 end
 
-local function decide(player, connection, node, operation, resume_token, game_mode, made_at_us)
-  local record = load_player(player)
-    or restore(player, node, operation, resume_token, game_mode, tonumber(made_at_us))
+local function decide(player, connection, node, operation, resume_token, game_mode, made_at_us, asked_us)
+  local found = load_player(player)
+  local record = found or restore(player, node, operation, resume_token, game_mode, tonumber(made_at_us))
   if not record or record.resume_token ~= resume_token then
     return { 'invalid_resume_token' }
+  end
+  if found and record.connection ~= connection and overtaken(tonumber(asked_us), claim_of(player), redis_us) then
+    return { 'stale' }
   end
   -- A repeat takes no new numbers: it may run after its session has had the answer, and would have that session
   -- deliver the state a second time.
@@ -79,4 +83,4 @@ local function decide(player, connection, node, operation, resume_token, game_mo
   return { 'ok', record.game_mode, record.enqueued_at, epoch, resumed, frame }
 end
 
-return each_item(1, 7, decide)
+return each_item(1, 8, decide)

@@ -267,6 +267,7 @@ class Node:
             matchmakers=matchmakers,
             subscriber=subscriber,
             tokens=self._tokens,
+            clock=self._redis_clock,
             observe_delivery=metrics.observe_frame,
         )
 

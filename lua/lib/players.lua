@@ -9,15 +9,32 @@ local function queued_frame(seq, game_mode, resume_token, requeued)
     .. '","resume_token":"' .. resume_token .. '","requeued":' .. tostring(requeued) .. '}'
 end
 
+-- The `seq` at which the record's connection got its player: by a resume, which notes it, or else by its enqueue, which
+-- is noted once `queued_seq` moves on. Every later claim has a higher one, unless Redis moved to a host whose clock is
+-- behind. A connection whose own is higher than the record's is therefore the rightful owner: the
+-- record has come back from before its claim (docs/races.md, 2).
+local function claim_of(player)
+  local f = call('HMGET', POOL .. 'player:' .. player, 'claimed_seq', 'queued_seq')
+  return tonumber(f[1] or f[2])
+end
+
+-- Whether another connection got the player after this claim to it was received, at `asked_us` of Redis' clock: whoever
+-- asked may be gone by now, and a client that is not asks again (docs/races.md, 23). What claim_of says is about the time
+-- of that other claim. If it lies ahead, Redis moved to a host whose clock is behind, and the two do not compare.
+local function overtaken(asked_us, claimed_seq, redis_us)
+  return asked_us and claimed_seq and asked_us < claimed_seq and claimed_seq < redis_us + 1000
+end
+
 -- Give up a player for good. What is left for a minute is a tombstone: it answers a repeated request, refuses one
 -- that was overtaken on its way, and repeats the last frame to a session that missed it.
 local function bury(player, record, reason, redis_us)
   local seq = next_seq(record.seq, redis_us)
   local frame = '{"type":"dequeued","seq":' .. int(seq) .. ',"reason":"' .. reason .. '"}'
   local tomb = POOL .. 'left:' .. player
+  local claimed_seq = claim_of(player) or 0
   call('DEL', POOL .. 'player:' .. player)
   call('HSET', tomb, 'connection', record.connection, 'operation', record.operation, 'seq', int(seq), 'frame', frame,
-    'loading_session_id', record.loading_session_id)
+    'loading_session_id', record.loading_session_id, 'claimed_seq', int(claimed_seq))
   call('EXPIRE', tomb, 60)
   publish(player, frame)
 end
@@ -81,15 +98,6 @@ local function load_player(player)
   end
   return { state = f[1], game_mode = f[2], connection = f[3], node = f[4], operation = f[5], seq = f[6],
     loading_session_id = f[7] or '', enqueued_at = f[8], resume_token = f[9] }
-end
-
--- The `seq` at which the record's connection got its player: by a resume, which notes it, or else by its enqueue, which
--- is noted once `queued_seq` moves on. Every later claim has a higher one, unless Redis moved to a host whose clock is
--- behind. A connection whose own is higher than the record's is therefore the rightful owner: the
--- record has come back from before its claim (docs/races.md, 2).
-local function claim_of(player)
-  local f = call('HMGET', POOL .. 'player:' .. player, 'claimed_seq', 'queued_seq')
-  return tonumber(f[1] or f[2])
 end
 
 -- The older connection's node closes it with 4000: Redis alone decides which connection owns a player.

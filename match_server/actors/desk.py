@@ -12,6 +12,7 @@ from match_server.actors.matchmaker import JourneyRequest, MatchmakerMessage
 from match_server.actors.port import Port
 from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
 from match_server.errors import ActorError, ActorStopped, StoreUnavailable
+from match_server.redis_clock import RedisClock
 from match_server.resume_tokens import TokenMint
 from match_server.store import journey
 from match_server.store.journey import Answer
@@ -35,6 +36,7 @@ class SessionContext:
     matchmakers: Mapping[str, Ref[MatchmakerMessage]]
     subscriber: Ref[SubscriberMessage]
     tokens: TokenMint
+    clock: RedisClock
     observe_delivery: Callable[[str], None]  # the type of each journey frame that reached a connection
 
     @property

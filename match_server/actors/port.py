@@ -24,9 +24,10 @@ class Socket(Protocol):
 
 
 class Inbound(NamedTuple):
-    """A message of the client, or why it is none."""
+    """A message of the client, or why it is none; and when it was received, by Redis' clock as this node knows it."""
 
     message: ClientMessage | InvalidMessage
+    asked_us: int
 
 
 class Frame(NamedTuple):

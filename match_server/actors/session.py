@@ -61,8 +61,8 @@ class Session(Actor[SessionMessage]):
                     self._deliver_in_order(message)
                 case DeliverLate():
                     self._deliver_all(self._late.rest())
-                case Inbound(request):
-                    await self._handle(request)
+                case Inbound(request, asked_us):
+                    await self._handle(request, asked_us)
                 case CatchUp():
                     await self._catch_up()
                 case TakenOver(player_id):
@@ -81,20 +81,20 @@ class Session(Actor[SessionMessage]):
 
     # --- what the client asks ---
 
-    async def _handle(self, message: protocol.ClientMessage | InvalidMessage) -> None:
+    async def _handle(self, message: protocol.ClientMessage | InvalidMessage, asked_us: int) -> None:
         if isinstance(message, InvalidMessage):
             self._refuse(ErrorCode.INVALID_MESSAGE, str(message))
             return
         try:
             match message:
                 case protocol.Enqueue():
-                    await self._enqueue(message)
+                    await self._enqueue(message, asked_us)
                 case protocol.Dequeue():
                     await self._dequeue(message)
                 case protocol.LoadingComplete():
                     await self._loading_complete(message)
                 case protocol.Resume():
-                    await self._resume(message)
+                    await self._resume(message, asked_us)
         except (StoreUnavailable, ActorError):
             # The request may have taken effect; the frames that follow, or a repeat of it, will say.
             busy = f"{message.type} could not be carried out now; repeat it"
@@ -105,7 +105,7 @@ class Session(Actor[SessionMessage]):
             failed = f"{message.type} failed on our side"
             self._socket.send(protocol.error_frame(ErrorCode.INTERNAL_ERROR, failed, error_id=error.error_id))
 
-    async def _enqueue(self, message: protocol.Enqueue) -> None:
+    async def _enqueue(self, message: protocol.Enqueue, asked_us: int) -> None:
         if not self._may_speak_for(message.player_id):
             return
         if message.game_mode not in self._context.matchmakers:
@@ -119,9 +119,8 @@ class Session(Actor[SessionMessage]):
         if not self._context.tokens.ready:
             raise StoreUnavailable("the pool's secret is not known yet")
         token = self._context.tokens.mint(message.player_id, message.game_mode)
-        item = journey.Enqueue(
-            message.player_id, self._connection, self._context.node, self._desk.next_operation(), token
-        )
+        node, operation = self._context.node, self._desk.next_operation()
+        item = journey.Enqueue(message.player_id, self._connection, node, operation, token, asked_us)
         before, answer = await self._claim(message.game_mode, item)
         if answer.fields:
             # This connection owns the player. What the channel brought before its `queued` was for another owner.
@@ -133,7 +132,7 @@ class Session(Actor[SessionMessage]):
         else:
             self._stand_back(before, message.player_id, disproved=True)
         if answer.code == "stale":
-            raise StoreUnavailable("overtaken by its own repeat")
+            raise StoreUnavailable("overtaken by its own repeat, or by another connection's claim")
         if answer.code != "queued":
             self._refuse(ErrorCode(answer.code), _REFUSALS[answer.code])
             if self._journey is not before:  # an earlier enqueue took effect unseen, and its frames were dropped
@@ -182,7 +181,7 @@ class Session(Actor[SessionMessage]):
         elif answer.code == "not_in_queue":
             self._refuse(ErrorCode.NOT_IN_QUEUE, "there is no match to load")
 
-    async def _resume(self, message: protocol.Resume) -> None:
+    async def _resume(self, message: protocol.Resume, asked_us: int) -> None:
         if not self._may_speak_for(message.player_id):
             return
         tokens = self._context.tokens
@@ -197,10 +196,14 @@ class Session(Actor[SessionMessage]):
         proven = tokens.verify(message.player_id, token)
         made_at_us = proven.made_at_ms * 1000 if proven else ""
         node, operation = self._context.node, self._desk.next_operation()
-        item = journey.Resume(message.player_id, self._connection, node, operation, token, game_mode, made_at_us)
+        item = journey.Resume(
+            message.player_id, self._connection, node, operation, token, game_mode, made_at_us, asked_us
+        )
         before, answer = await self._claim(game_mode, item)
         if answer.code != "ok":
             self._stand_back(before, message.player_id, disproved=False)
+            if answer.code == "stale":
+                raise StoreUnavailable("overtaken by another connection's claim")
             self._refuse(ErrorCode.INVALID_RESUME_TOKEN, "resume_token: the player's place is gone; enqueue anew")
             return
         game_mode, enqueued_at, epoch, resumed, frame = answer.fields

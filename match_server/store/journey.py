@@ -17,13 +17,18 @@ Failure = StoreUnavailable | ItemFailed
 
 
 class Enqueue(NamedTuple):
-    """Put a player into the queue. `operation` grows within a connection."""
+    """Put a player into the queue. `operation` grows within a connection.
+
+    `asked_us` is when the client's message was received, by Redis' clock: a claim that comes late must not take the
+    player from a newer connection (docs/races.md, 23). Nothing overtakes one that does not say it.
+    """
 
     player_id: str
     connection: str
     node: str
     operation: int
     resume_token: str
+    asked_us: int | str = ""
 
 
 class Ready(NamedTuple):
@@ -52,9 +57,10 @@ class Hold(NamedTuple):
 
 
 class Resume(NamedTuple):
-    """A player comes back on a new connection. The last two are what its token says.
+    """A player comes back on a new connection. `game_mode` and `made_at_us` are what its token says.
 
     `made_at_us` is empty when no signature vouches for it: then only the player's record can prove the token.
+    `asked_us` is as in `Enqueue`.
     """
 
     player_id: str
@@ -64,6 +70,7 @@ class Resume(NamedTuple):
     resume_token: str
     game_mode: str
     made_at_us: int | str
+    asked_us: int | str = ""
 
 
 class CatchUp(NamedTuple):

@@ -19,6 +19,7 @@ from match_server.actors.port import Closed, Inbound, Port, SessionMessage, new_
 from match_server.actors.session import MAILBOX_LIMIT, STOPPING_GRACE_SECONDS, Session
 from match_server.config import Settings
 from match_server.errors import ActorStopped, CloseCode, ErrorCode, InvalidMessage, MailboxFull
+from match_server.redis_clock import RedisClock
 from match_server.web.access import PlayerTokens, client_address, origin_allowed
 from match_server.web.limits import ConnectionLimit, TokenBucket
 from match_server.web.problems import problem
@@ -53,14 +54,21 @@ class _Socket:
 
 
 class _Inbox:
-    """The way in: what a client sends is counted, decoded, and left with its session."""
+    """The way in: what a client sends is counted, decoded, and left with its session.
 
-    __slots__ = ("_bucket", "_refused", "_session", "_socket")
+    Each message says when it came: a claim may wait for long behind others, and then must not take its player from a
+    newer connection (docs/races.md, 23).
+    """
 
-    def __init__(self, socket: _Socket, session: Ref[SessionMessage], bucket: TokenBucket) -> None:
+    __slots__ = ("_bucket", "_clock", "_refused", "_session", "_socket")
+
+    def __init__(
+        self, socket: _Socket, session: Ref[SessionMessage], *, bucket: TokenBucket, clock: RedisClock
+    ) -> None:
         self._socket = socket
         self._session = session
         self._bucket = bucket
+        self._clock = clock
         self._refused = 0  # messages, over those accepted since
 
     def take(self, text: str | None) -> None:
@@ -96,7 +104,7 @@ class _Inbox:
             self._socket.send(_PONG)
             return True
         try:
-            self._session.tell(Inbound(message))
+            self._session.tell(Inbound(message, self._clock.now_us()))
         except MailboxFull:
             return False
         except ActorStopped:
@@ -169,7 +177,8 @@ class Gateway:
             phase=SESSIONS_PHASE,
         )
         port.attach(session)
-        inbox = _Inbox(socket, session, TokenBucket(self._settings.messages_per_second, self._clock))
+        bucket = TokenBucket(self._settings.messages_per_second, self._clock)
+        inbox = _Inbox(socket, session, bucket=bucket, clock=self._context.clock)
         connection.receiver = inbox.take
         try:
             code = await self._wait_until_closed(receive, inbox)

@@ -46,6 +46,19 @@ def test_who_goes_right_after_its_enqueue_leaves_no_ghost(node: Node, how: str) 
     asyncio.run(go())
 
 
+def test_who_leaves_and_comes_back_at_once_is_queued_at_once(node: Node) -> None:
+    """What keeps an older connection's late claim out (docs/races.md, 23) is not in the way of the next one."""
+
+    async def go() -> None:
+        player_id = fresh_id()
+        for _ in range(30):
+            async with player_on(node, player_id) as player:
+                await player.queue()
+                await player.leave()
+
+    asyncio.run(go())
+
+
 def test_requests_sent_without_waiting_are_answered_in_order(node: Node) -> None:
     async def go() -> None:
         async with player_on(node) as player:

@@ -138,16 +138,27 @@ class Pool:
 
     def now_us(self) -> int:
         """The time that the scripts go by."""
+        return self.redis_us() - int(self.hash("clock").get("stopped_us", 0))
+
+    def redis_us(self) -> int:
+        """The time that Redis goes by, of which claims say when they were asked for."""
         seconds, microseconds = self.redis("TIME")
-        return int(seconds) * SECOND_US + int(microseconds) - int(self.hash("clock").get("stopped_us", 0))
+        return int(seconds) * SECOND_US + int(microseconds)
 
     # --- players ---
 
     def enqueue(
-        self, *players: str, mode: str = "duel", node: str = "n1", connection: str = "", operation: int = 1
+        self,
+        *players: str,
+        mode: str = "duel",
+        node: str = "n1",
+        connection: str = "",
+        operation: int = 1,
+        asked_us: int | str = "",
     ) -> list[str]:
         items = [
-            Enqueue(player, connection or f"{player}/1", node, operation, f"token-of-{player}") for player in players
+            Enqueue(player, connection or f"{player}/1", node, operation, f"token-of-{player}", asked_us)
+            for player in players
         ]
         return [code(answer) for answer in self.step(mode, Step(enqueues=items)).enqueues]
 
@@ -177,11 +188,12 @@ class Pool:
         mode: str = "duel",
         made_at_us: int | None = None,
         signed: bool = True,
+        asked_us: int | str = "",
     ) -> tuple[str, list[Frame]]:
         """The code, and the frames for the resuming connection. By default the token was made just now."""
         said_us = self.now_us() if made_at_us is None else made_at_us
         made: tuple[str, int | str] = (mode, said_us if signed else "")
-        item = Resume(player, connection, node, operation, token or f"token-of-{player}", *made)
+        item = Resume(player, connection, node, operation, token or f"token-of-{player}", *made, asked_us)
         answer = answered(self.step("duel", Step(resumes=[item])).resumes[0])
         return answer.code, [json.loads(frame) for frame in answer.fields[3:]]
 

@@ -28,11 +28,16 @@ QUEUED_SEQ = 100
 
 def mint_with(secret: str) -> TokenMint:
     """For the journeys of a pool that was new a moment ago."""
-    clock = RedisClock()
-    clock.set(0)
-    mint = TokenMint(clock)
+    mint = TokenMint(new_clock())
     mint.learn(secret)
     return mint
+
+
+def new_clock() -> RedisClock:
+    """It shows 0 now, and goes on by this process' own clock."""
+    clock = RedisClock()
+    clock.set(0)
+    return clock
 
 
 _MINT = mint_with("the pool's secret")
@@ -105,7 +110,7 @@ class Pool:
     @staticmethod
     def usual(item: Any) -> Answer:
         if isinstance(item, journey.Enqueue):
-            return Answer("queued", (TOKEN, str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued())))
+            return GRANTED
         return Answer("held" if isinstance(item, journey.Hold) else "ok")
 
 
@@ -153,7 +158,7 @@ class Table:
         self.system = system
         self.socket, self.pool, self.channels = Socket(), Pool(), Channels()
         self.delivered: list[str] = []
-        self.tokens = mint_with("the pool's secret")
+        self.tokens, self.clock = mint_with("the pool's secret"), new_clock()
         subscriber: Ref[SubscriberMessage] = system.spawn(
             "subscriber", lambda: FakeSubscriber(self.channels), mailbox_limit=100, phase=2
         )
@@ -172,6 +177,7 @@ class Table:
             matchmakers=self.matchmakers,
             subscriber=subscriber,
             tokens=self.tokens,
+            clock=self.clock,
             observe_delivery=self.delivered.append,
         )
         self.port = Port(CONNECTION, self.socket)
@@ -192,9 +198,9 @@ class Table:
     def say(self, text: str) -> None:
         """What the gateway makes of a text frame."""
         try:
-            self.session.tell(Inbound(decode_client(text)))
+            self.session.tell(Inbound(decode_client(text), self.clock.now_us()))
         except InvalidMessage as error:
-            self.session.tell(Inbound(error))
+            self.session.tell(Inbound(error, self.clock.now_us()))
 
     async def enqueue(self, player_id: str = PLAYER, game_mode: str = MODE) -> None:
         await self.client(type="enqueue", player_id=player_id, game_mode=game_mode)
@@ -290,3 +296,6 @@ def resumed(seq: int, state: str = "queued") -> Frame:
 
 def resume_answer(*frames: Frame) -> Answer:
     return Answer("ok", (MODE, ENQUEUED_AT, EPOCH, *(json.dumps(frame) for frame in frames)))
+
+
+GRANTED = Answer("queued", (TOKEN, str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued())))  # an enqueue

@@ -15,6 +15,7 @@ from tests.unit.session_table import (
     CONNECTION,
     ENQUEUED_AT,
     EPOCH,
+    GRANTED,
     MODE,
     NODE,
     PLAYER,
@@ -611,6 +612,62 @@ def test_a_resume_without_an_answer_is_server_busy_and_the_end_of_the_connection
             assert t.refusals() == ["server_busy"]
             await t.close(left=False, grace_seconds=7)
             assert t.pool.got(journey.Hold) == [journey.Hold(PLAYER, CONNECTION, 7_000_000)]
+
+    run(scenario())
+
+
+def test_a_claim_is_as_old_as_its_message_however_long_that_has_waited() -> None:
+    """By then the client may be on a newer connection, which must keep the player (docs/races.md, 23)."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            t.pool.will_answer(journey.Enqueue, Unanswered(), AWAY)
+            t.pool.will_answer(journey.Resume, AWAY)
+            await t.enqueue()
+            before_us = t.clock.now_us()
+            t.say(json.dumps({"type": "enqueue", "player_id": PLAYER, "game_mode": MODE}))
+            t.say(json.dumps({"type": "resume", "player_id": PLAYER, "resume_token": TOKEN}))
+            after_us = t.clock.now_us()
+            await asyncio.sleep(5)
+            assert len(t.pool.items) == 1, "the others wait behind it"
+            t.pool.open[0].fail(AWAY)
+            await until_quiet()
+            first, second, third = [int(item.asked_us) for item in t.pool.items]
+            assert first <= before_us <= second <= third <= after_us
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("claim", "kind", "granted"),
+    [
+        ({"type": "enqueue", "game_mode": MODE}, journey.Enqueue, GRANTED),
+        ({"type": "resume", "resume_token": TOKEN}, journey.Resume, resume_answer(resumed(300), queued(301))),
+    ],
+)
+def test_a_claim_that_another_connection_overtook_is_server_busy_and_may_be_repeated(
+    claim: dict[str, str], kind: type, granted: Answer
+) -> None:
+    async def scenario() -> None:
+        async with table() as t:
+            t.pool.will_answer(kind, Answer("stale"), granted)
+            await t.client(player_id=PLAYER, **claim)
+            (refused,) = t.sent()
+            assert (refused["code"], refused["retry_after_seconds"]) == ("server_busy", 1)
+            assert t.channels.now == [], "it hears nothing of the other connection's journey"
+            await t.client(player_id=PLAYER, **claim)
+            assert t.sent_types()[-1] == "queued"
+
+    run(scenario())
+
+
+def test_the_end_of_a_connection_whose_claim_was_overtaken_touches_nobody() -> None:
+    async def scenario() -> None:
+        async with table() as t:
+            t.pool.will_answer(journey.Resume, Answer("stale"))
+            await t.resume(TOKEN)
+            await t.close(left=False)
+            assert {journey.Leave, journey.Hold}.isdisjoint(map(type, t.pool.items))
 
     run(scenario())
 
