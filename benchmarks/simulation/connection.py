@@ -45,9 +45,15 @@ class Connection:
 
     # --- the client's end ---
 
-    def send(self, text: str) -> None:
-        """Send a text frame."""
-        self._up.put(lambda: self._hear({"type": "websocket.receive", "text": text}))
+    def send(self, text: str, on_heard: "Callable[[], None] | None" = None) -> None:
+        """Send a text frame; `on_heard` is called when the node receives it, if it does."""
+
+        def arrive() -> None:
+            if self.open and on_heard:
+                on_heard()
+            self._hear({"type": "websocket.receive", "text": text})
+
+        self._up.put(arrive)
 
     def leave(self) -> None:
         """Begin the closing handshake."""

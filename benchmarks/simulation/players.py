@@ -10,7 +10,7 @@ from benchmarks.simulation.trace import Trace
 from benchmarks.simulation.weather import Weather
 from match_server import protocol
 from match_server.errors import CloseCode, InvalidMessage
-from match_server.protocol import ClientMessage, Dequeue, Dequeued, Enqueue, ErrorCode
+from match_server.protocol import ClientMessage, Dequeue, Dequeued, Enqueue, ErrorCode, Resume
 from test_client.client import seconds_until_return
 from test_client.journey import Journey, State, Step
 
@@ -38,6 +38,7 @@ class SimulatedPlayer:
         pick_node: "Callable[[], SimulatedNode | None]",
         on_violation: Callable[[str], None],
         on_place_lost: Callable[[str, float], None],
+        on_overtaken: Callable[[str], None],
     ) -> None:
         self.player_id = player_id
         self.journey = self._new_journey(game_mode)
@@ -52,10 +53,12 @@ class SimulatedPlayer:
         self._pick_node = pick_node
         self._on_violation = on_violation
         self._on_place_lost = on_place_lost
+        self._on_overtaken = on_overtaken
         self._away_since = 0.0
         self._places_lost = 0
         self._connection: Connection | None = None
         self._connections = 0
+        self._last_claimed: Connection | None = None  # the connection whose claim a node has received last
         self._plan = 0  # what was planned under an older number is void
         self._violations = 0
         self._again = 0  # journeys begun after the first
@@ -122,8 +125,11 @@ class SimulatedPlayer:
             self.older.remove(connection)
         if connection is not self._connection or self.gone:
             return
+        if code == CloseCode.TAKEN_OVER and connection is self._last_claimed and not self.robbed:
+            self._on_overtaken(self.player_id)
         self._lose_link()
-        # 4000 on the newest: an older connection's `resume` came later. A person at it would press the button again.
+        # 4000 on the newest: an older connection's claim was on its way for longer, and received later. Or Redis was
+        # emptied. A person at it would press the button again.
         back = 0.1 if code == CloseCode.TAKEN_OVER else seconds_until_return(code, self._chance)
         if not self._over():
             self._later(0.1 if back is None else min(back, 1.0), self.arrive, whatever=True)
@@ -294,9 +300,14 @@ class SimulatedPlayer:
         self._raw(message)
 
     def _raw(self, message: ClientMessage) -> None:
-        if self._connection and self._connection.usable:
-            self._trace.note(self.player_id, f"says #{self._connection.number}", message.type)
-            self._connection.send(protocol.encode(message))
+        connection = self._connection
+        if connection and connection.usable:
+            self._trace.note(self.player_id, f"says #{connection.number}", message.type)
+            claims = isinstance(message, Enqueue | Resume)
+            connection.send(protocol.encode(message), (lambda: self._note_claim(connection)) if claims else None)
+
+    def _note_claim(self, connection: Connection) -> None:
+        self._last_claimed = connection
 
     def _later(self, seconds: float, act: Act, *, whatever: bool = False) -> None:
         """Do it after a while; not if things have changed meanwhile, unless `whatever` they are."""

@@ -186,6 +186,7 @@ class World:
             pick_node=self._pick_node,
             on_violation=self.violated,
             on_place_lost=self._on_place_lost,
+            on_overtaken=self._on_overtaken,
         )
         self.players[player_id] = player
         asyncio.get_running_loop().call_later(self._chance.uniform(0.02, self._seconds * 0.7), player.arrive)
@@ -332,6 +333,11 @@ class World:
         kept = away_seconds < GRACE_SECONDS and not was.emptyings and not lease_lost
         if kept and self.stories.last_reason(player_id) == "disconnected":
             self.violated(f"{player_id}: was away for {away_seconds:.3f} s, and its place is gone")
+
+    def _on_overtaken(self, player_id: str) -> None:
+        """Of a player's connections it stays with the one that claimed it last, however late the others' claims run."""
+        if not self.weather_was.emptyings:  # an emptied Redis does not know who claimed what before
+            self.violated(f"{player_id}: its newest connection is closed with 4000, though none claimed it later")
 
     def _look(self) -> str:
         counted = (list(self.players), [mode.name for mode in self._modes], [n.name for n in self.nodes])

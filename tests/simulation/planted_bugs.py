@@ -74,6 +74,9 @@ PLANTED_BUGS: dict[str, dict[str, str]] = {
     "a player that Redis lost is not put back into the queue": {
         "  call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)\n": "",
     },
+    "a claim that runs late takes its player from a newer connection": {
+        "  return asked_us and claimed_seq and asked_us < claimed_seq and claimed_seq < redis_us + 1000\n": "",
+    },
     "a held player is given up with its cancelled match": {
         """      local gone = record.connection == '' and not call('ZSCORE', POOL .. 'held', player)
 """: """      local gone = record.connection == ''

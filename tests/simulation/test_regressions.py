@@ -165,6 +165,31 @@ def test_seed_866_a_client_is_not_told_twice_to_load_one_session() -> None:
     run(scenario())
 
 
+def test_seed_7_a_resume_that_runs_late_does_not_take_its_player_from_a_newer_connection(pool: Pool) -> None:
+    """Its caller had given up, and so had its client, which was on another node by then: that one got 4000."""
+    pool.enqueue("ann")
+    pool.hold("ann")
+    asked = pool.redis_us()
+    assert pool.resume("ann", connection="ann/3", node="n2", asked_us=pool.redis_us())[0] == "ok"
+
+    assert pool.resume("ann", connection="ann/2", asked_us=asked) == ("stale", [])
+    assert pool.said_to_node("n2") == []
+    assert pool.record("ann")["connection"] == "ann/3"
+
+
+def test_seed_1805_an_enqueue_that_runs_late_begins_no_journey_over_the_match_of_a_newer_connection(
+    pool: Pool,
+) -> None:
+    """The newer one got 4000, and a player who was matched already was matched once more, with nobody there."""
+    pool.register("s1")
+    asked = pool.redis_us()
+    order = pool.found("ann", "bob")
+
+    assert pool.enqueue("ann", connection="ann/0", asked_us=asked) == ["stale"]
+    assert pool.said_to_node("n1") == []
+    assert pool.session_of("ann") == order.loading_session_id
+
+
 def test_seed_1317_the_cancellation_of_a_later_session_ends_the_one_that_the_client_loads() -> None:
     """The record keeps one cancellation; the client was put back into the queue without a word about its own match."""
 
