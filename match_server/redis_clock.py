@@ -2,8 +2,8 @@
 
 import time
 
-_STEP_BACK_US = 1_000_000
-_DRIFT_US = 1_000
+_LATE_US = 1_000_000  # an answer is read this late at most; beyond that it is Redis' clock that went back
+_DRIFT_US = 1_000  # from one answer to the next, half a second later: more than any clock drifts
 
 
 class RedisClock:
@@ -23,11 +23,11 @@ class RedisClock:
     def set(self, redis_us: int) -> None:
         """Take the time that Redis has just answered.
 
-        An answer that a busy node read late would set the clock late, so an earlier, better one counts on: a little
-        less each time, as clocks drift, and not at all once Redis is on a host whose clock is far behind.
+        An answer that a busy node reads late would set the clock late. So an earlier one that was read sooner counts
+        on; a little less each time, as clocks drift, and not at all against a Redis whose clock went far back.
         """
         ahead_us, before_us = redis_us - time.monotonic_ns() // 1000, self._ahead_us
-        if before_us is not None and 0 < before_us - ahead_us < _STEP_BACK_US:
+        if before_us is not None and 0 < before_us - ahead_us < _LATE_US:
             ahead_us = max(ahead_us, before_us - _DRIFT_US)
         self._ahead_us = ahead_us
 

@@ -20,9 +20,12 @@ end
 
 -- Whether another connection got the player after this claim to it was received, at `asked_us` of Redis' clock: whoever
 -- asked may be gone by now, and a client that is not asks again (docs/races.md, 23). What claim_of says is about the time
--- of that other claim. If it lies ahead, Redis moved to a host whose clock is behind, and the two do not compare.
+-- of that other claim. If it lies ahead, by more than numbers do (next_seq), Redis moved to a host whose clock is behind,
+-- and the two do not compare.
+local AHEAD_US = 1000
+
 local function overtaken(asked_us, claimed_seq, redis_us)
-  return asked_us and claimed_seq and asked_us < claimed_seq and claimed_seq < redis_us + 1000
+  return asked_us and claimed_seq and asked_us < claimed_seq and claimed_seq < redis_us + AHEAD_US
 end
 
 -- Give up a player for good. What is left for a minute is a tombstone: it answers a repeated request, refuses one
