@@ -3,7 +3,7 @@
 import time
 
 _LATE_US = 1_000_000  # an answer is read this late at most; beyond that it is Redis' clock that went back
-_DRIFT_US = 1_000  # from one answer to the next, half a second later: more than any clock drifts
+_DRIFT_US = 500  # from one answer to the next, half a second later: more than clocks drift apart
 
 
 class RedisClock:
@@ -30,6 +30,12 @@ class RedisClock:
         if before_us is not None and 0 < before_us - ahead_us < _LATE_US:
             ahead_us = max(ahead_us, before_us - _DRIFT_US)
         self._ahead_us = ahead_us
+
+    def at_least(self, redis_us: int) -> None:
+        """Redis has done something at this time: what comes to this node from now on came later."""
+        late_us = redis_us - self.now_us()
+        if self._ahead_us is not None and 0 < late_us < _LATE_US:
+            self._ahead_us += late_us
 
     def now_us(self) -> int:
         """The time. 0, which is before everything, while it is not `known`."""

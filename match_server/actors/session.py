@@ -125,6 +125,7 @@ class Session(Actor[SessionMessage]):
         if answer.fields:
             # This connection owns the player. What the channel brought before its `queued` was for another owner.
             token, seq, enqueued_at, epoch, queued = answer.fields
+            self._context.clock.at_least(int(seq))  # a client that is told so may close, and claim anew, at once
             if before is None or not before.running or before.state == "unsure":
                 self._journey = Told(message.player_id, message.game_mode, token, enqueued_at, epoch, seq=int(seq) - 1)
                 # The channel brings it, too; but it may lose it, and an emptied Redis could not repeat it.
@@ -209,6 +210,7 @@ class Session(Actor[SessionMessage]):
         game_mode, enqueued_at, epoch, resumed, frame = answer.fields
         self._journey = Told(message.player_id, game_mode, token, enqueued_at, epoch)
         self._deliver(message.player_id, resumed.encode())
+        self._context.clock.at_least(self._journey.claimed_seq)
         self._deliver(message.player_id, frame.encode())
 
     async def _claim(self, game_mode: str, item: "journey.Enqueue | journey.Resume") -> tuple[Told | None, Answer]:

@@ -50,6 +50,27 @@ def test_an_answer_that_was_read_late_does_not_make_it_late(own: Passing) -> Non
     assert clock.now_us() == START_US + 2 * SECOND_US
 
 
+def test_what_redis_has_done_is_over_however_late_the_clock_is(own: Passing) -> None:
+    clock = RedisClock()
+    clock.set(START_US)
+    clock.at_least(START_US - 1)
+    assert clock.now_us() == START_US
+    clock.at_least(START_US + 5_000)
+    assert clock.now_us() == START_US + 5_000
+    own.us += SECOND_US
+    clock.set(START_US + SECOND_US)
+    assert START_US + 4_000 <= clock.now_us() - SECOND_US < START_US + 5_000, "a late answer, as the one before"
+
+
+def test_a_number_from_before_redis_clock_went_back_says_nothing(own: Passing) -> None:
+    clock = RedisClock()
+    clock.at_least(START_US)
+    assert not clock.known
+    clock.set(START_US)
+    clock.at_least(START_US + 60 * SECOND_US)
+    assert clock.now_us() == START_US
+
+
 def test_a_process_clock_that_runs_fast_is_followed(own: Passing) -> None:
     clock = RedisClock()
     for sweep in range(100):

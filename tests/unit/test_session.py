@@ -638,6 +638,23 @@ def test_a_claim_is_as_old_as_its_message_however_long_that_has_waited() -> None
     run(scenario())
 
 
+@pytest.mark.parametrize("how", ["enqueue", "resume"])
+def test_what_a_client_asks_once_it_has_its_player_counts_as_later_than_that(how: str) -> None:
+    """However late the node's clock is: it may close this connection, and claim its player on the next one at once."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            seq = t.clock.now_us() + 500_000
+            t.pool.will_answer(
+                journey.Enqueue, Answer("queued", (TOKEN, str(seq), ENQUEUED_AT, EPOCH, json.dumps(queued(seq))))
+            )
+            t.pool.will_answer(journey.Resume, resume_answer(resumed(seq), queued(seq + 1)))
+            await (t.enqueue() if how == "enqueue" else t.resume(TOKEN))
+            assert seq <= t.clock.now_us() < seq + 400_000
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     ("claim", "kind", "granted"),
     [
