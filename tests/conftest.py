@@ -20,6 +20,7 @@ pytest.register_assert_rewrite(
     "tests.faults.redis_server",
     "tests.store.invariants",
     "tests.store.pool",
+    "tests.store.raw_pool",
 )
 
 

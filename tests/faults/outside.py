@@ -2,14 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from test_client.journey import State
 from tests.faults.crowd import Crowd, Player
 from tests.faults.game_server import GameServer, Made
 from tests.faults.redis_server import RedisServer
+from tests.store.contents import Contents, read
 from tests.store.invariants import check
-from tests.store.pool import READ_EVERYTHING
 
 # What a record may say of a player who was told this last, when nothing is on its way.
 _RECORD: dict[State, set[str | None]] = {
@@ -22,16 +21,12 @@ _RECORD: dict[State, set[str | None]] = {
 }
 
 
-def look(redis: RedisServer, prefix: str) -> dict[str, Any]:
+def look(redis: RedisServer, prefix: str) -> Contents:
     """Every key of the pool with what it holds, in one atomic EVAL."""
-    found: dict[str, Any] = {}
-    for name, kind, value in redis.do("EVAL", READ_EVERYTHING, 0, prefix):
-        pairs = kind in {"hash", "zset"}
-        found[name.removeprefix(prefix)] = dict(zip(value[::2], value[1::2], strict=True)) if pairs else value
-    return found
+    return read(redis.do, prefix)
 
 
-def nobody_is_in_two_places(redis: RedisServer, prefix: str) -> dict[str, Any]:
+def nobody_is_in_two_places(redis: RedisServer, prefix: str) -> Contents:
     """Holds at every instant: each record is in exactly one of queue, loading, allocating and matched, or held."""
     contents = look(redis, prefix)
     check(contents)

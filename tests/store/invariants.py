@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import Any
 
-from tests.store.pool import SIZES, Frame
-
-Contents = dict[str, Any]
+from tests.store.contents import Contents
+from tests.store.pool import SIZES
+from tests.store.raw_pool import Frame
 
 _STATE_AFTER: dict[str, set[str | None]] = {
     "queued": {"queued"},

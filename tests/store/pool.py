@@ -1,18 +1,14 @@
 """One matchmaking pool in plain words, so that a test of a script reads as a story about players and servers.
 
-Every method goes through the typed store; what it left behind is read with a second client, what it published with a
-third. Nothing sleeps: `move_clock` moves the time that the scripts go by.
+What is done goes through the typed store; what it left behind, and what was said, is read beneath it (`raw_pool.py`).
+Nothing sleeps: `move_clock` moves the time that the scripts go by.
 """
 
 import asyncio
 import json
-from collections import defaultdict
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar
-
-import redis
 
 from match_server.store.client import connect
 from match_server.store.journey import (
@@ -40,9 +36,9 @@ from match_server.store.operators import OperatorStore, QueueStatus
 from match_server.store.registry import Registration, RegistryStore, ServerStatus
 from match_server.store.scripts import Script, ScriptRunner, load_scripts
 from match_server.store.upkeep import Swept, UpkeepStore
+from tests.store.raw_pool import Frame, RawPool
 
 T = TypeVar("T")
-Frame = dict[str, Any]
 
 SIZES = {"duel": 2, "trio": 3, "raid": 10, "royale": 100}
 SECOND_US = 1_000_000
@@ -55,19 +51,6 @@ SERVER_LEASE_SECONDS = 15
 SWEEP_SECONDS = 1
 ADDRESS = "203.0.113.7:7777"
 
-HASHES = ("active:", "clock", "left:", "loading:", "player:", "reserved:", "server:", "servers:")
-READ_EVERYTHING = """
-local read = { hash = { 'HGETALL' }, set = { 'SMEMBERS' }, string = { 'GET' } }
-read.zset = { 'ZRANGE', 0, -1, 'WITHSCORES' }
-local found = {}
-for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
-  local kind = redis.call('TYPE', key).ok
-  local command = read[kind]
-  found[#found + 1] = { key, kind, redis.call(command[1], key, unpack(command, 2)) }
-end
-return found
-"""
-
 
 @cache
 def scripts() -> dict[str, Script]:
@@ -75,12 +58,12 @@ def scripts() -> dict[str, Script]:
     return load_scripts()
 
 
-class Pool:
+class Pool(RawPool):
     """A pool under a prefix of its own. By default a player's connection is `<player>/1` and its node `n1`."""
 
     def __init__(self, url: str, prefix: str, loaded: Mapping[str, Script] | None = None) -> None:
         """`loaded` are the scripts to use; the real ones by default."""
-        self.prefix = prefix
+        super().__init__(url, prefix)
         self._asyncio = asyncio.Runner()
         self._client = connect(url)
         self.runner = ScriptRunner(self._client, prefix=prefix, scripts=loaded or scripts())
@@ -88,22 +71,13 @@ class Pool:
             self.runner, self._client, prefix=prefix, lease_us=SERVER_LEASE_SECONDS * SECOND_US
         )
         self.operators = OperatorStore(self.runner, self._client, prefix=prefix)
-        self._raw = redis.Redis.from_url(url, protocol=2, decode_responses=True)
-        self._listener = self._raw.pubsub()  # type: ignore[no-untyped-call]  # redis-py leaves it so
-        self._listener.psubscribe(f"{prefix}*:*")
-        self._listener.get_message(timeout=5)  # the confirmation: from here on nothing is missed
-        self._published: defaultdict[str, list[str]] = defaultdict(list)
-        self._last_seq: dict[str, int] = {}
         self.do(self.runner.load())
         self.renew()
         self.sweep()  # the pool's first epoch begins
 
     def close(self) -> None:
         """Delete the pool's keys and close every connection."""
-        if keys := self.key_names():
-            self.redis("UNLINK", *(self.prefix + key for key in keys))
-        self._listener.close()
-        self._raw.close()
+        super().close()
         self.do(self._client.aclose())
         self._asyncio.close()
 
@@ -111,10 +85,6 @@ class Pool:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return self._asyncio.run(work)
-
-    def redis(self, *command: Any) -> Any:
-        """Run a command of the test's own; keys need the prefix."""
-        return self._raw.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py leaves it so
 
     def run(self, script: str, *arguments: Any, items: Sequence[tuple[Any, ...]] = ()) -> Any:
         """Run a script as it is, where the typed store offers less than the script can."""
@@ -246,29 +216,6 @@ class Pool:
         assert answer.fields[0] == self.hash("clock")["epoch"]
         return answer.code, [json.loads(frame) for frame in answer.fields[1:]]
 
-    def lose_everything(self) -> None:
-        """Redis comes back without its data, and the node has swept since."""
-        for key in self.key_names():
-            self.redis("DEL", self.prefix + key)
-        self.renew()
-        self.sweep()
-
-    def put_back(self, contents: dict[str, Any]) -> None:
-        """Redis is rolled back to what `contents()` said earlier, under a new epoch."""
-        for key in self.key_names():
-            self.redis("DEL", self.prefix + key)
-        for key, value in contents.items():
-            name = self.prefix + key
-            if isinstance(value, str):
-                self.redis("SET", name, value)
-            elif isinstance(value, list):
-                self.redis("SADD", name, *value)
-            elif key.startswith(HASHES):
-                self.redis("HSET", name, *(part for pair in value.items() for part in pair))
-            else:
-                self.redis("ZADD", name, *(part for member, score in value.items() for part in (score, member)))
-        self.redis("HSET", f"{self.prefix}clock", "epoch", "after-the-rollback")
-
     # --- matches ---
 
     def match(self, mode: str = "duel") -> Matched:
@@ -306,13 +253,6 @@ class Pool:
         self.enqueue(*players, mode=mode, node=node)
         assert self.match(mode).formed == 1, "is there a server with a free slot?"
         (session,) = {self.session_of(player) for player in players}
-        return session
-
-    def waiting_for_a_slot(self, *players: str, mode: str = "duel") -> str:
-        """These players have all loaded, and no server had a slot by then. Returns the loading session's id."""
-        session = self.loading(*players, mode=mode)
-        for player in players:
-            assert self.ready(player).order is None
         return session
 
     def allocating(self, *players: str, mode: str = "duel") -> Order:
@@ -385,104 +325,15 @@ class Pool:
         )
         return self.do(sweep)
 
+    def lose_everything(self) -> None:
+        """Redis comes back without its data, and the node has swept since."""
+        self.delete_everything()
+        self.renew()
+        self.sweep()
+
     def queue(self, mode: str = "duel") -> QueueStatus:
         (status,) = self.do(self.operators.queues([mode]))
         return status
-
-    # --- what is there ---
-
-    def record(self, player: str) -> dict[str, str]:
-        return self.hash(f"player:{player}")
-
-    def session_of(self, player: str) -> str:
-        return self.record(player).get("loading_session_id", "")
-
-    def hash(self, key: str) -> dict[str, str]:
-        return dict(self.redis("HGETALL", self.prefix + key))
-
-    def members(self, key: str) -> list[str]:
-        """The members of a set, sorted, or of a sorted set, in its order."""
-        if self.redis("TYPE", self.prefix + key) == "zset":
-            return list(self.redis("ZRANGE", self.prefix + key, 0, -1))
-        return sorted(self.redis("SMEMBERS", self.prefix + key))
-
-    def score(self, key: str, member: str) -> int | None:
-        score = self.redis("ZSCORE", self.prefix + key, member)
-        return None if score is None else round(float(score))
-
-    def ttl(self, key: str) -> int:
-        return int(self.redis("TTL", self.prefix + key))
-
-    def key_names(self) -> set[str]:
-        """Every key of this pool, without the prefix."""
-        cursor, names = "0", set[str]()
-        while True:
-            cursor, found = self.redis("SCAN", cursor, "MATCH", f"{self.prefix}*", "COUNT", 1000)
-            names.update(key.removeprefix(self.prefix) for key in found)
-            if int(cursor) == 0:
-                return names
-
-    def contents(self) -> dict[str, Any]:
-        """Every key with what it holds but for its time to live, in one atomic look."""
-        found: dict[str, Any] = {}
-        for name, kind, value in self.redis("EVAL", READ_EVERYTHING, 0, self.prefix):
-            key = name.removeprefix(self.prefix)
-            if kind in {"hash", "zset"}:
-                found[key] = dict(zip(value[::2], value[1::2], strict=True))
-            else:
-                found[key] = sorted(value) if kind == "set" else value
-        return found
-
-    @contextmanager
-    def nothing_changes(self) -> Iterator[None]:
-        """Within this, no key changes and no player is told anything."""
-        self._listen()
-        before, heard = self.contents(), {channel: list(texts) for channel, texts in self._published.items()}
-        yield
-        self._listen()
-        assert self.contents() == before
-        assert {channel: texts for channel, texts in self._published.items() if texts} == {
-            channel: texts for channel, texts in heard.items() if texts
-        }
-
-    # --- what was said ---
-
-    def texts(self, player: str) -> list[str]:
-        """The frames published for this player since the last call, as they were sent."""
-        self._listen()
-        texts = self._published.pop(f"notifications:{player}", [])
-        for text in texts:
-            seq = json.loads(text)["seq"]
-            assert self._last_seq.get(player, 0) < seq < 2**53, "seq only grows"
-            self._last_seq[player] = seq
-        return texts
-
-    def frames(self, player: str) -> list[Frame]:
-        """The frames published for this player since the last call."""
-        return [json.loads(text) for text in self.texts(player)]
-
-    def everything_said(self) -> list[str]:
-        """Every frame published for any player since the last call."""
-        self._listen()
-        players = [channel.partition(":")[2] for channel in self._published if channel.startswith("notifications:")]
-        return [text for player in players for text in self.texts(player)]
-
-    def said_to_node(self, node: str) -> list[str]:
-        self._listen()
-        return self._published.pop(f"node:{node}", [])
-
-    def _listen(self) -> None:
-        """Take what was published up to now: a marker of our own is the last message."""
-        self.redis("PUBLISH", f"{self.prefix}test:marker", "")
-        while True:
-            message = self._listener.get_message(timeout=5)
-            assert message is not None, "the marker never came"
-            if message["type"] != "pmessage":
-                continue
-            channel = message["channel"].removeprefix(self.prefix)
-            if channel == "test:marker":
-                return
-            self._published[channel].append(message["data"])
 
 
 def without_seq(frames: Sequence[Frame]) -> list[Frame]:
