@@ -2,5 +2,5 @@
 
 One thread, one event loop whose time jumps to the next timer, one blocking connection to Redis. A seed decides who
 plays, what fails, how long everything takes and which of two ready callbacks runs first; the same seed runs the same
-way twice. `world.py` puts it together, `invariants.py` says what must hold, `seeds.py` runs many.
+way twice. `world.py` puts it together, `structure.py` and `stories.py` say what must hold, `seeds.py` runs many.
 """

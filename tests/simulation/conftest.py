@@ -1,15 +1,5 @@
-from collections.abc import Iterator
+"""The regressions tell of the same pool as the tests of the scripts."""
 
-import pytest
+from tests.store.conftest import pool
 
-from tests.store.pool import Pool
-
-
-@pytest.fixture
-def pool(redis_url: str, prefix: str) -> Iterator[Pool]:
-    """A pool of this test's own, with one node (`n1`) and no dedicated server yet."""
-    pool = Pool(redis_url, prefix)
-    try:
-        yield pool
-    finally:
-        pool.close()
+__all__ = ["pool"]
