@@ -43,6 +43,7 @@ class Database:
         scripts: the scripts, loaded.
         on_published: told each message: channel, data.
         on_changed: called after each step that changed something.
+        on_emptied: called when it has lost its data.
     """
 
     def __init__(
@@ -53,12 +54,11 @@ class Database:
         trace: Trace,
         on_published: Callable[[str, bytes], None],
         on_changed: Callable[[], None],
+        on_emptied: Callable[[], None],
     ) -> None:
         self.run_id = "run-0"
         self.up = True
         self.paused_until = 0.0
-        self.emptied = 0
-        self.outage_seconds = 0.0  # in all, those under way included
         self.steps = 0
         self._wire = wire
         self._names = {script.sha: name for name, script in scripts.items()}
@@ -66,6 +66,7 @@ class Database:
         self._trace = trace
         self._on_published = on_published
         self._on_changed = on_changed
+        self._on_emptied = on_emptied
         self._last_us = 0
 
     @property
@@ -116,8 +117,8 @@ class Database:
     def lose_everything(self) -> None:
         """Empty the pool, as a restart without data does."""
         self._trace.note("redis", "EMPTIED")
-        self.emptied += 1
         self._wire.exchange([("EVAL", _DELETE, 0, PREFIX)])
+        self._on_emptied()
 
     def restart(self) -> None:
         """Come up under a new run id."""

@@ -44,7 +44,6 @@ class SimulatedPlayer:
         self.journey = self._new_journey(game_mode)
         self.gone = False
         self.robbed = False  # a rival may have had this player, once it was matched
-        self.gone_since: float | None = None
         self.older: list[Connection] = []  # replaced by newer ones, and not closed by this client
         self._loading_seconds = loading_seconds
         self._weather = weather
@@ -227,7 +226,6 @@ class SimulatedPlayer:
 
     def _vanish(self) -> None:
         self.gone = True
-        self.gone_since = asyncio.get_running_loop().time()
         if self._connection and self._connection.usable:
             self._trace.note(self.player_id, "vanishes", f"#{self._connection.number}")
             self._connection.drop(self._chance.choice(_NOTICED_SECONDS))
