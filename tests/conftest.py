@@ -1,12 +1,11 @@
 """What every test may use: a real Redis of its own, and a pool of its own on it."""
 
-import asyncio
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from match_server.store.embedded import EmbeddedRedis
+from tests.redis_process import RedisProcess
 
 # Helpers whose assertions explain themselves. Said here, before any folder's conftest imports one of another folder.
 pytest.register_assert_rewrite(
@@ -27,12 +26,8 @@ pytest.register_assert_rewrite(
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """The URL of one embedded server for the whole run; each test takes a prefix of its own on it."""
-    server = EmbeddedRedis("embedded://")
-    asyncio.run(server.__aenter__())
-    try:
-        yield server.url
-    finally:
-        asyncio.run(server.__aexit__())
+    with RedisProcess() as redis:
+        yield redis.url
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import match_server
 from tests.e2e.fake_server import FakeServer
 from tests.e2e.node import Node, Process, eventually, run
 from tests.e2e.player import MODE, Player, fresh_id, match_all, player_on, players_on, queue_all
-from tests.e2e.redis_process import RedisProcess
+from tests.redis_process import RedisProcess
 
 COMMANDS = [
     ("match_server",),

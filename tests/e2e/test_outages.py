@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.fake_server import FakeServer
 from tests.e2e.node import Node, eventually
 from tests.e2e.player import MODE, Frame, Player, match_all, player_on, players_on, queue_all
-from tests.e2e.redis_process import RedisProcess
+from tests.redis_process import RedisProcess
 
 
 @pytest.fixture

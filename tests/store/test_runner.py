@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from match_server.errors import ScriptError, StoreUnavailable
 from match_server.store import scripts as scripts_module
 from match_server.store.client import connect
-from match_server.store.embedded import EmbeddedRedis
 from match_server.store.journey import Answer, Confirm, Confirmed, Enqueue, Leave, Ready, Step
 from match_server.store.scripts import Call, ItemFailed, ScriptRunner
+from tests.redis_process import RedisProcess
 from tests.store.lossy_proxy import LossyProxy
 from tests.store.pool import ADDRESS, Pool, kinds, scripts
 
@@ -20,12 +20,8 @@ from tests.store.pool import ADDRESS, Pool, kinds, scripts
 @pytest.fixture
 def full_redis() -> Iterator[str]:
     """A second server, which a test may fill up."""
-    server = EmbeddedRedis("embedded://")
-    asyncio.run(server.__aenter__())
-    try:
-        yield server.url
-    finally:
-        asyncio.run(server.__aexit__())
+    with RedisProcess() as redis:
+        yield redis.url
 
 
 def enqueues(*players: str) -> list[Enqueue]:
