@@ -340,6 +340,14 @@ def without_seq(frames: Sequence[Frame]) -> list[Frame]:
     return [{field: value for field, value in frame.items() if field != "seq"} for frame in frames]
 
 
+def put_back(player: str, session: str, reason: str, *, mode: str = "duel") -> list[Frame]:
+    """What a player is told, but for its numbers, who goes back into the queue because its match was cancelled."""
+    return [
+        {"type": "match_cancelled", "loading_session_id": session, "reason": reason, "requeued": True},
+        {"type": "queued", "game_mode": mode, "resume_token": f"token-of-{player}", "requeued": True},
+    ]
+
+
 def kinds(frames: Sequence[Frame]) -> list[str]:
     return [frame["type"] for frame in frames]
 

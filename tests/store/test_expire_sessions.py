@@ -1,4 +1,4 @@
-from tests.store.pool import LOADING_SECONDS, WAIT_SECONDS, Pool, without_seq
+from tests.store.pool import LOADING_SECONDS, WAIT_SECONDS, Pool, put_back, without_seq
 
 
 def pass_time(pool: Pool, seconds: float) -> None:
@@ -21,10 +21,7 @@ def test_who_never_loaded_leaves_and_the_others_go_back_in_front(pool: Pool) -> 
     for player in ("ann", "cid"):
         assert without_seq(pool.frames(player)) == [{"type": "dequeued", "reason": "loading_timeout"}]
         assert pool.record(player) == {}
-    assert without_seq(pool.frames("bob")) == [
-        {"type": "match_cancelled", "loading_session_id": session, "reason": "loading_timeout", "requeued": True},
-        {"type": "queued", "game_mode": "trio", "resume_token": "token-of-bob", "requeued": True},
-    ]
+    assert without_seq(pool.frames("bob")) == put_back("bob", session, "loading_timeout", mode="trio")
     assert pool.score("queue:trio:front", "bob") == enqueued_at
     assert not {key for key in pool.key_names() if key.startswith(("loading:", "sessions:"))}
 
@@ -92,15 +89,7 @@ def test_a_ready_match_that_waits_too_long_for_a_slot_goes_back(pool: Pool) -> N
     assert pool.sweep().allocation_timeouts == 1
 
     for player in ("ann", "bob"):
-        assert without_seq(pool.frames(player)) == [
-            {
-                "type": "match_cancelled",
-                "loading_session_id": session,
-                "reason": "allocation_failed",
-                "requeued": True,
-            },
-            {"type": "queued", "game_mode": "duel", "resume_token": f"token-of-{player}", "requeued": True},
-        ]
+        assert without_seq(pool.frames(player)) == put_back(player, session, "allocation_failed")
     assert pool.members("queue:duel:front") == ["ann", "bob"]
 
 

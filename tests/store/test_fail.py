@@ -1,7 +1,7 @@
 import pytest
 
 from match_server.store.journey import Fail, Order, Outcome
-from tests.store.pool import ATTEMPTS, SECOND_US, Pool, without_seq
+from tests.store.pool import ATTEMPTS, SECOND_US, Pool, put_back, without_seq
 
 
 def test_the_next_attempt_goes_to_another_server(pool: Pool) -> None:
@@ -59,15 +59,7 @@ def test_when_the_attempts_are_used_up_the_players_go_back_in_front(pool: Pool) 
 
     session = order.loading_session_id
     for player in order.players:
-        assert without_seq(pool.frames(player)) == [
-            {
-                "type": "match_cancelled",
-                "loading_session_id": session,
-                "reason": "allocation_failed",
-                "requeued": True,
-            },
-            {"type": "queued", "game_mode": "duel", "resume_token": f"token-of-{player}", "requeued": True},
-        ]
+        assert without_seq(pool.frames(player)) == put_back(player, session, "allocation_failed")
     assert pool.members("queue:duel:front") == sorted(order.players)
     assert pool.score("queue:duel:front", "ann") == enqueued_at
     assert not {key for key in pool.key_names() if key.startswith(("loading:", "sessions:", "reserved:"))}
