@@ -63,6 +63,16 @@ def answering(reply: Reply | None) -> Answer:
     return answer
 
 
+def after(gate: asyncio.Event, answer: Answer) -> Answer:
+    """This answer, but not before the gate is open."""
+
+    async def when_told(call: Call) -> Reply | None:
+        await gate.wait()
+        return await answer(call)
+
+    return when_told
+
+
 class FakeServer:
     """Registers with `node` on entering, leaves on exit; `answer` replaces its ordinary answer."""
 

@@ -37,6 +37,22 @@ async def _with_a_bad_server(node: Node, bad: FakeServer, scene: Scene) -> None:
         await scene(bad, good, players)
 
 
+async def _found_after_all(node: Node, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> None:
+    """The first server asked answers in a way of its own; the players find their match on the next one."""
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    async with players_on(node, "ann", "bob") as players:
+        server_id = register(node, control_url=f"http://127.0.0.1:{port}")
+        await queue_all(players)
+        for player in players:
+            await player.load()
+        async with FakeServer(node) as good:
+            for player in players:
+                await player.expect("match_found", server_address=good.address, within_seconds=5)
+        node.http.delete(f"/servers/{server_id}")
+    listener.close()
+
+
 SESSION = {"session_id": "s", "server_address": "a"}
 BAD_ANSWERS: dict[str, Reply] = {
     "full": Reply(503, {"error": "full"}),
@@ -181,21 +197,7 @@ def test_an_answer_that_drips_ends_at_the_deadline(node: Node) -> None:
         finally:
             writer.transport.abort()
 
-    async def journey() -> None:
-        listener = await asyncio.start_server(drip, "127.0.0.1", 0)
-        port = listener.sockets[0].getsockname()[1]
-        async with players_on(node, "ann", "bob") as players:
-            server_id = register(node, control_url=f"http://127.0.0.1:{port}")
-            await queue_all(players)
-            for player in players:
-                await player.load()
-            async with FakeServer(node) as good:
-                for player in players:
-                    await player.expect("match_found", server_address=good.address, within_seconds=5)
-            node.http.delete(f"/servers/{server_id}")
-        listener.close()
-
-    asyncio.run(journey())
+    asyncio.run(_found_after_all(node, drip))
 
 
 def test_an_answer_of_200_mb_is_cut_off(node: Node) -> None:
@@ -217,19 +219,8 @@ def test_an_answer_of_200_mb_is_cut_off(node: Node) -> None:
     most: list[int] = []
 
     async def journey() -> None:
-        listener = await asyncio.start_server(flood, "127.0.0.1", 0)
-        port = listener.sockets[0].getsockname()[1]
-        async with players_on(node, "ann", "bob") as players:
-            server_id = register(node, control_url=f"http://127.0.0.1:{port}")
-            await queue_all(players)
-            for player in players:
-                await player.load()
-            async with FakeServer(node) as good:
-                for player in players:
-                    await player.expect("match_found", server_address=good.address, within_seconds=5)
-            node.http.delete(f"/servers/{server_id}")
+        await _found_after_all(node, flood)
         assert max(most) < 20_000_000
-        listener.close()
 
     asyncio.run(journey())
 

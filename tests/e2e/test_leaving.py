@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.fake_server import Call, FakeServer, Reply
+from tests.e2e.fake_server import FakeServer, Reply, after, answering
 from tests.e2e.node import Node, eventually
 from tests.e2e.player import MODE, Player, match_all, player_on, players_on, queue_all
 
@@ -129,13 +129,8 @@ def test_the_wait_of_who_is_put_back_counts_from_its_enqueue(node: Node) -> None
 def test_who_leaves_while_the_session_is_being_placed_does_not_stop_it(node: Node) -> None:
     async def leave() -> None:
         gate = asyncio.Event()
-
-        async def when_told(call: Call) -> Reply | None:
-            await gate.wait()
-            return await server.accept(call)
-
-        server = FakeServer(node, answer=when_told)
-        async with server, players_on(node, "ann", "bob") as (ann, bob):
+        async with FakeServer(node) as server, players_on(node, "ann", "bob") as (ann, bob):
+            server.answer = after(gate, server.accept)
             await queue_all([ann, bob])
             await ann.load()
             await bob.load()
@@ -151,12 +146,8 @@ def test_who_leaves_while_the_session_is_being_placed_does_not_stop_it(node: Nod
 def test_who_left_during_a_placing_that_fails_is_not_put_back(redis_url: str, prefix: str, tmp_path: Path) -> None:
     async def leave(node: Node) -> None:
         gate = asyncio.Event()
-
-        async def when_told(_: Call) -> Reply:
-            await gate.wait()
-            return Reply(500, {})
-
-        async with FakeServer(node, answer=when_told) as server, players_on(node, "ann", "bob") as (ann, bob):
+        refused = after(gate, answering(Reply(500, {})))
+        async with FakeServer(node, answer=refused) as server, players_on(node, "ann", "bob") as (ann, bob):
             await queue_all([ann, bob])
             start = await ann.load()
             await bob.load()

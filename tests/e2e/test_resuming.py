@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.fake_server import Call, FakeServer, Reply
+from tests.e2e.fake_server import FakeServer, after
 from tests.e2e.node import Node, eventually
 from tests.e2e.player import MODE, Frame, Player, match_all, player_on, players_on, queue_all
 
@@ -101,13 +101,8 @@ def test_a_player_comes_back_while_its_session_is_being_placed(nodes: dict[str, 
     async def come_back() -> None:
         node = nodes["here"]
         gate = asyncio.Event()
-
-        async def when_told(call: Call) -> Reply | None:
-            await gate.wait()
-            return await server.accept(call)
-
-        server = FakeServer(node, answer=when_told)
-        async with server, players_on(node, "ann", "bob") as (ann, bob):
+        async with FakeServer(node) as server, players_on(node, "ann", "bob") as (ann, bob):
+            server.answer = after(gate, server.accept)
             token = (await ann.queue())["resume_token"]
             await bob.queue()
             start = await ann.load()
@@ -315,13 +310,8 @@ def test_a_match_outlives_the_grace_of_its_players(hasty: Node) -> None:
 def test_the_grace_ends_in_the_middle_of_the_placing_and_the_match_goes_on(hasty: Node) -> None:
     async def stay_away() -> None:
         gate = asyncio.Event()
-
-        async def when_told(call: Call) -> Reply | None:
-            await gate.wait()
-            return await server.accept(call)
-
-        server = FakeServer(hasty, answer=when_told)
-        async with server, players_on(hasty, "ann", "bob", "cleo") as (ann, bob, cleo):
+        async with FakeServer(hasty) as server, players_on(hasty, "ann", "bob", "cleo") as (ann, bob, cleo):
+            server.answer = after(gate, server.accept)
             await queue_all([ann, bob])
             await ann.load()
             await bob.load()
