@@ -32,7 +32,7 @@ _NOTHING: Mapping[str, Callable[[Any], bool]] = {
     "place": lambda reply: not reply,
     "catch_up": lambda _reply: True,
 }
-_READS = {"PING", "PUBLISH", "GET", "HGETALL", "HGET", "HSCAN", "SSCAN", "ZSCORE", "INFO", "SCRIPT"}
+_READS = {"PING", "PUBLISH", "GET", "HSCAN", "SSCAN", "INFO", "SCRIPT"}
 
 
 class Database:

@@ -161,15 +161,6 @@ class _Pipeline:
     def info(self, section: str) -> None:
         self._commands.append(("INFO", section))
 
-    def hgetall(self, key: str) -> None:
-        self._commands.append(("HGETALL", key))
-
-    def hget(self, key: str, field: str) -> None:
-        self._commands.append(("HGET", key, field))
-
-    def zscore(self, key: str, member: str) -> None:
-        self._commands.append(("ZSCORE", key, member))
-
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         replies = await self._redis.exchange(self._commands)
         for reply in replies:

@@ -1,7 +1,6 @@
 """Players who play on whatever happens: they lose links, come back with `resume`, repeat what was refused for now."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from random import Random
 from types import TracebackType
@@ -163,9 +162,6 @@ class Crowd:
     ) -> float:
         """Wait until everybody is connected and in one of these states; the seconds that took."""
         return await self.until(lambda p: p.state in states and p.settled, who=who, within_seconds=within_seconds)
-
-    def states(self) -> Counter[State]:
-        return Counter(player.state for player in self.players)
 
     def violations(self) -> Iterator[str]:
         """What the players' own assertions found."""

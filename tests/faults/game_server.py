@@ -36,7 +36,6 @@ class GameServer(FakeServer):
         *,
         answer: Answer | None = None,
         own_ids: bool = True,
-        lists_sessions: bool = True,
         **registration: Any,
     ) -> None:
         super().__init__(nodes[0], answer=answer, **{"capacity": 2000, "incarnation": uuid.uuid4().hex, **registration})
@@ -45,7 +44,6 @@ class GameServer(FakeServer):
         self.ended: list[str] = []  # by the match server's order
         self.raw: Callable[[Call, asyncio.StreamWriter], Awaitable[None]] | None = None  # writes the answer itself
         self._own_ids = own_ids
-        self._lists_sessions = lists_sessions
         self._http = httpx.AsyncClient(trust_env=False, timeout=1.0)
         self._beating: asyncio.Task[None] | None = None
 
@@ -94,7 +92,7 @@ class GameServer(FakeServer):
             "server_id": self.server_id,
             "control_url": self.control_url,
             "address": self.address,
-            "active_sessions": list(self.live) if self._lists_sessions else [],
+            "active_sessions": list(self.live),
             **self._registration,
         }
         answer = await self._call("POST", "/servers", body)
@@ -102,7 +100,7 @@ class GameServer(FakeServer):
 
     async def beat(self) -> bool:
         """Send one heartbeat, and end what the answer says; whether there was an answer."""
-        body = {"active_sessions": list(self.live)} if self._lists_sessions else {}
+        body = {"active_sessions": list(self.live)}
         answer = await self._call("PUT", f"/servers/{self.server_id}/heartbeat", body)
         if answer is not None and answer.status_code == 404:
             await self.enlist()
