@@ -18,7 +18,8 @@ local now_us, redis_us = clock()
 local now = int(now_us)
 local paused = call('SISMEMBER', POOL .. 'paused', game_mode) == 1
 local epoch = call('HGET', KEYS[1], 'epoch') or ''
-local joined, waiting, on_node = {}, {}, {}
+local queue, waiting = POOL .. 'queue:' .. game_mode, POOL .. 'waiting:' .. game_mode
+local nodes = {}
 
 -- One look at all of them spares each its own: almost always none has a record or a tombstone.
 local function any_known()
@@ -81,26 +82,22 @@ local function decide(player, connection, node, operation, resume_token, asked_u
     end
     call('DEL', POOL .. 'player:' .. player)
   end
-  seq = int(next_seq(seq, redis_us))
+  seq = next_seq(seq, redis_us)
   call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'connection', connection, 'seq', seq,
     'game_mode', game_mode, 'since', now, 'enqueued_at', now, 'queued_seq', seq, 'node', node,
     'operation', operation, 'resume_token', resume_token)
-  joined[#joined + 1] = player
-  waiting[#waiting + 1] = now
-  waiting[#waiting + 1] = player
-  on_node[node] = on_node[node] or {}
-  table.insert(on_node[node], player)
+  gather('SADD', queue, player)
+  gather('ZADD', waiting, now, player)
+  gather('SADD', POOL .. 'node_players:' .. node, player)
+  nodes[node] = true
   local frame = queued_frame(seq, game_mode, resume_token, false)
   publish(player, frame)
   return { 'queued', resume_token, seq, now, epoch, frame }
 end
 
 local reply = each_item(2, 6, decide)
-if #joined > 0 then
-  call('SADD', POOL .. 'queue:' .. game_mode, unpack(joined))
-  call('ZADD', POOL .. 'waiting:' .. game_mode, unpack(waiting))
-  for node, players in pairs(on_node) do
-    join_node(node, now_us, unpack(players))
-  end
+write_gathered()
+for node in pairs(nodes) do
+  note_node(node, now_us)
 end
 return reply

@@ -18,28 +18,28 @@ local now_us, redis_us = clock()
 local epoch_now = call('HGET', KEYS[1], 'epoch') or ''
 
 local function cancelled_frame(seq, told)
-  return '{"type":"match_cancelled","seq":' .. int(seq) .. ',"loading_session_id":"' .. told.loading_session_id
+  return '{"type":"match_cancelled","seq":' .. seq .. ',"loading_session_id":"' .. told.loading_session_id
     .. '","reason":"state_lost","requeued":true}'
 end
 
 -- Write the player as queued, in front, with its original time of waiting; tell what contradicts what it was told.
 local function put_back(player, told)
-  local frames, seq, cancelled_seq = {}, told.seq, nil
+  local frames, seq, cancelled_seq = {}, int(told.seq), nil
   if told.state ~= 'queued' then
-    cancelled_seq = next_seq(int(told.seq), redis_us)
-    seq = cancelled_seq + 1
+    cancelled_seq = next_seq(seq, redis_us)
+    seq = int(cancelled_seq + 1)
     frames = { cancelled_frame(cancelled_seq, told), queued_frame(seq, told.game_mode, told.resume_token, true) }
   end
   call('DEL', POOL .. 'player:' .. player)
   call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', told.game_mode, 'since', int(now_us),
     'enqueued_at', told.enqueued_at, 'connection', told.connection, 'node', told.node, 'operation', told.operation,
-    'resume_token', told.resume_token, 'seq', int(seq), 'queued_seq', int(seq),
+    'resume_token', told.resume_token, 'seq', seq, 'queued_seq', seq,
     'claimed_seq', int(told.claimed_seq))
   if cancelled_seq then -- for the repeat, should this answer be lost
     call('HSET', POOL .. 'player:' .. player, 'requeued', 'true', 'cancelled', frames[1],
-      'cancelled_seq', int(cancelled_seq))
+      'cancelled_seq', cancelled_seq)
   end
-  join_node(told.node, now_us, player)
+  join_node(told.node, player, now_us)
   call('ZADD', POOL .. 'waiting:' .. told.game_mode, told.enqueued_at, player)
   call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)
   return { 'ok', epoch_now, unpack(frames) }
@@ -51,7 +51,7 @@ local function reclaim(player, record, told)
     'operation', told.operation, 'claimed_seq', int(told.claimed_seq))
   if record.state ~= 'matched' then
     call('SREM', POOL .. 'node_players:' .. record.node, player)
-    join_node(told.node, now_us, player)
+    join_node(told.node, player, now_us)
     if call('ZREM', POOL .. 'held', player) == 1 and record.state == 'queued' then
       call('ZADD', POOL .. 'queue:' .. record.game_mode .. ':front', record.enqueued_at, player)
     end

@@ -70,7 +70,7 @@ local function decide(player, connection, node, operation, resume_token, game_mo
   end
   if record.state ~= 'matched' then
     call('SREM', POOL .. 'node_players:' .. record.node, player)
-    join_node(node, now_us, player)
+    join_node(node, player, now_us)
     if call('ZREM', POOL .. 'held', player) == 1 and record.state == 'queued' then
       call('ZADD', POOL .. 'queue:' .. record.game_mode .. ':front', record.enqueued_at, player)
     end

@@ -5,7 +5,7 @@ local function publish(player, frame)
 end
 
 local function queued_frame(seq, game_mode, resume_token, requeued)
-  return '{"type":"queued","seq":' .. int(seq) .. ',"game_mode":"' .. game_mode
+  return '{"type":"queued","seq":' .. seq .. ',"game_mode":"' .. game_mode
     .. '","resume_token":"' .. resume_token .. '","requeued":' .. tostring(requeued) .. '}'
 end
 
@@ -32,11 +32,11 @@ end
 -- that was overtaken on its way, and repeats the last frame to a session that missed it.
 local function bury(player, record, reason, redis_us)
   local seq = next_seq(record.seq, redis_us)
-  local frame = '{"type":"dequeued","seq":' .. int(seq) .. ',"reason":"' .. reason .. '"}'
+  local frame = '{"type":"dequeued","seq":' .. seq .. ',"reason":"' .. reason .. '"}'
   local tomb = POOL .. 'left:' .. player
   local claimed_seq = claim_of(player) or 0
   call('DEL', POOL .. 'player:' .. player)
-  call('HSET', tomb, 'connection', record.connection, 'operation', record.operation, 'seq', int(seq), 'frame', frame,
+  call('HSET', tomb, 'connection', record.connection, 'operation', record.operation, 'seq', seq, 'frame', frame,
     'loading_session_id', record.loading_session_id, 'claimed_seq', int(claimed_seq))
   call('EXPIRE', tomb, 60)
   publish(player, frame)
@@ -52,9 +52,13 @@ end
 -- which it may take one: should it die before it does, its players would be nobody's.
 local UNLEASED_US = 10000000
 
-local function join_node(node, now_us, ...)
-  call('SADD', POOL .. 'node_players:' .. node, ...)
+local function note_node(node, now_us)
   call('ZADD', POOL .. 'nodes', 'NX', int(-(now_us + UNLEASED_US)), node)
+end
+
+local function join_node(node, player, now_us)
+  call('SADD', POOL .. 'node_players:' .. node, player)
+  note_node(node, now_us)
 end
 
 -- A queued player leaves for good: by its own wish, its grace's end or the queue's time limit.
@@ -78,11 +82,11 @@ end
 
 -- Back into the queue in front, with the original time of waiting. A held player stays out of reach.
 local function requeue(player, record, cancelled, cancelled_seq, now_us)
-  local seq = cancelled_seq + 1
+  local seq = int(cancelled_seq + 1)
   local player_key = POOL .. 'player:' .. player
   call('HSETNX', player_key, 'claimed_seq', call('HGET', player_key, 'queued_seq')) -- which claim_of goes by
-  call('HSET', player_key, 'state', 'queued', 'since', int(now_us), 'seq', int(seq), 'queued_seq', int(seq),
-    'requeued', 'true', 'cancelled', cancelled, 'cancelled_seq', int(cancelled_seq), 'loading_session_id', '')
+  call('HSET', player_key, 'state', 'queued', 'since', int(now_us), 'seq', seq, 'queued_seq', seq,
+    'requeued', 'true', 'cancelled', cancelled, 'cancelled_seq', cancelled_seq, 'loading_session_id', '')
   call('ZADD', POOL .. 'waiting:' .. record.game_mode, record.enqueued_at, player)
   if record.connection ~= '' then
     call('ZADD', POOL .. 'queue:' .. record.game_mode .. ':front', record.enqueued_at, player)

@@ -104,7 +104,7 @@ local function cancel(session, reason, at_fault, now_us, redis_us)
         bury(player, record, at_fault[player] or 'disconnected', redis_us)
       else
         local seq = next_seq(record.seq, redis_us)
-        local cancelled = '{"type":"match_cancelled","seq":' .. int(seq) .. ',"loading_session_id":"' .. session.id
+        local cancelled = '{"type":"match_cancelled","seq":' .. seq .. ',"loading_session_id":"' .. session.id
           .. '","reason":"' .. reason .. '","requeued":true}'
         requeue(player, record, cancelled, seq, now_us)
       end

@@ -35,7 +35,7 @@ PLANTED_BUGS: dict[str, dict[str, str]] = {
   call('HSET', POOL .. 'player:' .. player, 'connection', connection""",
     },
     "a confirmed slot is not taken": {
-        """  call('HSET', active, unpack(slots))
+        """  gather('HSET', POOL .. 'active:' .. session.server, session_id, '0')
 """: "",
     },
     "an ended session keeps its slot": {
@@ -60,16 +60,14 @@ PLANTED_BUGS: dict[str, dict[str, str]] = {
 """,
     },
     "a catch-up leaves out the match that was found": {
-        """  elseif record.state == 'matched' and tonumber(f[6]) > seq then
-""": """  elseif record.state == 'matching' and tonumber(f[6]) > seq then
+        """  if record.state == 'queued' or tonumber(record.seq) <= seq then
+""": """  if record.state == 'queued' or record.state == 'matched' or tonumber(record.seq) <= seq then
 """,
     },
     "an adopted allocation goes to another server while the first may have made it": {
         """  if call('HEXISTS', POOL .. 'reserved:' .. session.server, session.id) == 1 then
-    session.node = node
-""": """  if call('HDEL', POOL .. 'reserved:' .. session.server, session.id) == 2 then
-    session.node = node
-""",
+    call('HSET',""": """  if call('HDEL', POOL .. 'reserved:' .. session.server, session.id) == 2 then
+    call('HSET',""",
     },
     "a player that Redis lost is not put back into the queue": {
         "  call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)\n": "",
