@@ -3,7 +3,7 @@
 --
 -- KEYS    clock
 -- ARGV    game_mode; per player: player_id connection node operation resume_token asked_us
--- WHERE   asked_us: when the client's message was received, by Redis' clock; empty when that is not known
+-- WHERE   asked_us: when the client's message was received, by Redis' clock
 -- RETURN  per player: code resume_token queued_seq enqueued_at epoch frame
 --         all but the code only when this connection owns the player; the frame is the `queued` that was published
 -- CODES   queued (also when this very operation is repeated), already_in_queue, queue_paused,

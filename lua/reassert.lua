@@ -49,6 +49,7 @@ end
 local function reclaim(player, record, told)
   call('HSET', POOL .. 'player:' .. player, 'connection', told.connection, 'node', told.node,
     'operation', told.operation, 'claimed_seq', int(told.claimed_seq))
+  call('HDEL', POOL .. 'player:' .. player, 'asked_us') -- the other connection's
   if record.state ~= 'matched' then
     call('SREM', POOL .. 'node_players:' .. record.node, player)
     join_node(told.node, player, now_us)

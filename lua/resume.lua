@@ -4,7 +4,7 @@
 -- KEYS    clock
 -- ARGV    per player: player_id connection node operation resume_token game_mode made_at_us asked_us
 -- WHERE   game_mode and made_at_us are what the token says; made_at_us is empty unless a signature vouches for it;
---         asked_us: when the client's message was received, by Redis' clock; empty when that is not known
+--         asked_us: when the client's message was received, by Redis' clock
 -- RETURN  per player: code game_mode enqueued_at epoch frame...
 --         the frames are `resumed` and the frame of the player's state; they are for this connection alone
 -- CODES   ok, invalid_resume_token, stale (since it was asked another connection has got the player)
@@ -42,13 +42,21 @@ local function frame_of_state(player, record, seq)
   return late_start_loading_frame(seq, record.loading_session_id, now_us)
 end
 
+-- What another connection's claim has to be newer than. A node knows in which order its own connections asked: of two that
+-- come at once the later has the player. Between nodes only what Redis did is certain, for their stamps may be late.
+local function claim_to_beat(player, record, node)
+  local asked_us = record.node == node and call('HGET', POOL .. 'player:' .. player, 'asked_us')
+  return tonumber(asked_us) or claim_of(player)
+end
+
 local function decide(player, connection, node, operation, resume_token, game_mode, made_at_us, asked_us)
   local found = load_player(player)
   local record = found or restore(player, node, operation, resume_token, game_mode, tonumber(made_at_us))
   if not record or record.resume_token ~= resume_token then
     return { 'invalid_resume_token' }
   end
-  if found and record.connection ~= connection and overtaken(tonumber(asked_us), claim_of(player), redis_us) then
+  if found and record.connection ~= connection
+    and overtaken(tonumber(asked_us), claim_to_beat(player, record, node), redis_us) then
     return { 'stale' }
   end
   -- A repeat takes no new numbers: it may run after its session has had the answer, and would have that session
@@ -76,7 +84,7 @@ local function decide(player, connection, node, operation, resume_token, game_mo
     end
   end
   call('HSET', POOL .. 'player:' .. player, 'connection', connection, 'node', node, 'operation', operation,
-    'seq', int(seq + 1), 'claimed_seq', int(seq))
+    'seq', int(seq + 1), 'claimed_seq', int(seq), 'asked_us', asked_us)
   if record.state == 'queued' then
     call('HSET', POOL .. 'player:' .. player, 'queued_seq', int(seq + 1))
   end

@@ -101,7 +101,8 @@ class Ghosts:
         began = time.monotonic()
         new = [Ghost(f"ghost-{index}") for index in range(len(self._ghosts), len(self._ghosts) + count)]
         for batch in _batches(new):
-            items = [Enqueue(ghost.player_id, ghost.connection, self._node, 1, ghost.token) for ghost in batch]
+            now_us = time.time_ns() // 1000
+            items = [Enqueue(ghost.player_id, ghost.connection, self._node, 1, ghost.token, now_us) for ghost in batch]
             result = await self._journey.step(self._mode, self._size, Step(enqueues=items))
             for ghost, answer in zip(batch, result.enqueues, strict=True):
                 if not isinstance(answer, Answered) or answer.code != "queued":

@@ -25,7 +25,7 @@ end
 local AHEAD_US = 1000
 
 local function overtaken(asked_us, claimed_seq, redis_us)
-  return asked_us and claimed_seq and asked_us < claimed_seq and claimed_seq < redis_us + AHEAD_US
+  return claimed_seq and asked_us < claimed_seq and claimed_seq < redis_us + AHEAD_US
 end
 
 -- Give up a player for good. What is left for a minute is a tombstone: it answers a repeated request, refuses one

@@ -20,7 +20,7 @@ class Enqueue(NamedTuple):
     """Put a player into the queue. `operation` grows within a connection.
 
     `asked_us` is when the client's message was received, by Redis' clock: a claim that comes late must not take the
-    player from a newer connection (docs/races.md, 23). Nothing overtakes one that does not say it.
+    player from a newer connection (docs/races.md, 23).
     """
 
     player_id: str
@@ -28,7 +28,7 @@ class Enqueue(NamedTuple):
     node: str
     operation: int
     resume_token: str
-    asked_us: int | str = ""
+    asked_us: int
 
 
 class Ready(NamedTuple):
@@ -70,7 +70,7 @@ class Resume(NamedTuple):
     resume_token: str
     game_mode: str
     made_at_us: int | str
-    asked_us: int | str = ""
+    asked_us: int
 
 
 class CatchUp(NamedTuple):

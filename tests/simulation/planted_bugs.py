@@ -73,7 +73,7 @@ PLANTED_BUGS: dict[str, dict[str, str]] = {
         "  call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)\n": "",
     },
     "a claim that runs late takes its player from a newer connection": {
-        "  return asked_us and claimed_seq and asked_us < claimed_seq and claimed_seq < redis_us + AHEAD_US\n": "",
+        "  return claimed_seq and asked_us < claimed_seq and claimed_seq < redis_us + AHEAD_US\n": "",
     },
     "a held player is given up with its cancelled match": {
         """      local gone = record.connection == '' and not call('ZSCORE', POOL .. 'held', player)

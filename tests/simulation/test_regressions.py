@@ -11,7 +11,7 @@ from match_server.errors import StoreUnavailable
 from match_server.store import journey, upkeep
 from match_server.store.client import command
 from match_server.store.journey import Answer, Reassert, Resume, Step
-from tests.store.pool import GRACE_SECONDS, SECOND_US, Pool, answered, code
+from tests.store.pool import GRACE_SECONDS, JUST_NOW, SECOND_US, Pool, answered, code
 from tests.unit.session_table import (
     CONNECTION,
     EPOCH,
@@ -30,7 +30,7 @@ SESSION_A, SESSION_B = "0a0a0a0a-0000-4000-a000-000000000001", "0b0b0b0b-0000-40
 def resume(pool: Pool, player: str, *, operation: int = 1) -> list[str]:
     """The frames of a resume on a second connection."""
     made_at_us = int(pool.record(player)["enqueued_at"])
-    item = Resume(player, f"{player}/2", "n1", operation, f"token-of-{player}", "duel", made_at_us)
+    item = Resume(player, f"{player}/2", "n1", operation, f"token-of-{player}", "duel", made_at_us, JUST_NOW)
     answer = answered(pool.step("duel", Step(resumes=[item])).resumes[0])
     assert answer.code == "ok"
     return list(answer.fields[3:])

@@ -42,6 +42,7 @@ T = TypeVar("T")
 
 SIZES = {"duel": 2, "trio": 3, "raid": 10, "royale": 100}
 SECOND_US = 1_000_000
+JUST_NOW = 1 << 52  # a claim that nothing has overtaken
 LOADING_SECONDS = 60
 LEASE_SECONDS = 5
 WAIT_SECONDS = 30
@@ -124,7 +125,7 @@ class Pool(RawPool):
         node: str = "n1",
         connection: str = "",
         operation: int = 1,
-        asked_us: int | str = "",
+        asked_us: int = JUST_NOW,
     ) -> list[str]:
         items = [
             Enqueue(player, connection or f"{player}/1", node, operation, f"token-of-{player}", asked_us)
@@ -158,7 +159,7 @@ class Pool(RawPool):
         mode: str = "duel",
         made_at_us: int | None = None,
         signed: bool = True,
-        asked_us: int | str = "",
+        asked_us: int = JUST_NOW,
     ) -> tuple[str, list[Frame]]:
         """The code, and the frames for the resuming connection. By default the token was made just now."""
         said_us = self.now_us() if made_at_us is None else made_at_us

@@ -4,7 +4,7 @@ from typing import Literal
 import pytest
 
 from match_server.store.journey import Answer, Enqueue, Step
-from tests.store.pool import Pool, answered, kinds
+from tests.store.pool import JUST_NOW, Pool, answered, kinds
 
 
 def test_a_player_who_enqueues_is_queued_and_told_so(pool: Pool) -> None:
@@ -32,7 +32,7 @@ def test_a_player_who_enqueues_is_queued_and_told_so(pool: Pool) -> None:
 
 
 def test_the_answer_carries_what_the_frame_says_for_a_session_that_misses_the_frame(pool: Pool) -> None:
-    result = pool.step("duel", Step(enqueues=[Enqueue("ann", "ann/1", "n1", 1, "secret")]))
+    result = pool.step("duel", Step(enqueues=[Enqueue("ann", "ann/1", "n1", 1, "secret", JUST_NOW)]))
 
     record = pool.record("ann")
     epoch = pool.hash("clock")["epoch"]
@@ -63,15 +63,15 @@ def test_a_repeat_is_answered_with_the_first_token_also_once_the_player_is_match
     queued, _ = pool.frames("ann")
 
     with pool.nothing_changes():
-        repeat = pool.step("duel", Step(enqueues=[Enqueue("ann", "ann/1", "n1", 1, "another")]))
+        repeat = pool.step("duel", Step(enqueues=[Enqueue("ann", "ann/1", "n1", 1, "another", JUST_NOW)]))
         answer = answered(repeat.enqueues[0])
         assert answer.code == "queued"
         assert answer.fields[:3] == ("token-of-ann", str(queued["seq"]), pool.record("ann")["enqueued_at"])
 
 
 def test_the_same_player_twice_in_one_batch_is_queued_once(pool: Pool) -> None:
-    first = Enqueue("ann", "ann/1", "n1", 1, "first")
-    second = Enqueue("ann", "ann/2", "n2", 1, "second")
+    first = Enqueue("ann", "ann/1", "n1", 1, "first", JUST_NOW)
+    second = Enqueue("ann", "ann/2", "n2", 1, "second", JUST_NOW)
 
     result = pool.step("duel", Step(enqueues=[first, second, first]))
 
@@ -102,7 +102,10 @@ def test_a_further_enqueue_of_the_same_connection_is_refused_while_its_journey_r
 
 def test_the_refusal_of_a_connections_own_further_enqueue_says_what_it_owns(pool: Pool) -> None:
     pool.enqueue("ann")
-    own, other = Enqueue("ann", "ann/1", "n1", 2, "second"), Enqueue("ann", "thief", "n1", 1, "third")
+    own, other = (
+        Enqueue("ann", "ann/1", "n1", 2, "second", JUST_NOW),
+        Enqueue("ann", "thief", "n1", 1, "third", JUST_NOW),
+    )
 
     result = pool.step("duel", Step(enqueues=[own, other]))
 

@@ -4,7 +4,7 @@ import json
 
 from match_server.protocol import decode_server, encode
 from match_server.store.journey import CatchUp, Resume, Step
-from tests.store.pool import Pool, answered
+from tests.store.pool import JUST_NOW, Pool, answered
 
 
 def every_frame_of_a_life(pool: Pool) -> list[str]:
@@ -13,7 +13,7 @@ def every_frame_of_a_life(pool: Pool) -> list[str]:
     frames: list[str] = []
 
     def resume_and_catch_up(player: str, connection: str) -> None:
-        resume = Resume(player, connection, "n1", 1, f"token-of-{player}", "duel", pool.now_us())
+        resume = Resume(player, connection, "n1", 1, f"token-of-{player}", "duel", pool.now_us(), JUST_NOW)
         catch_up = CatchUp(player, connection, f"token-of-{player}", 0, 0)
         result = pool.step("duel", Step(resumes=[resume], catch_ups=[catch_up]))
         frames.extend(answered(result.resumes[0]).fields[3:])

@@ -46,18 +46,41 @@ def test_a_resume_that_another_one_overtook_is_late_too(pool: Pool) -> None:
         assert pool.resume("ann", connection="ann/2", asked_us=late) == ("stale", [])
 
 
-def test_of_two_resumes_in_one_round_trip_the_first_one_stays(pool: Pool) -> None:
-    pool.enqueue("ann", node="n1")
+def test_of_resumes_that_come_to_one_node_at_once_the_last_one_asked_has_the_player(pool: Pool) -> None:
+    pool.enqueue("ann")
     asked = pool.redis_us()
-    made = pool.now_us()
-    items = [
-        ("ann", connection, "n2", 1, "token-of-ann", "duel", made, asked) for connection in ("ann/2", "ann/3", "ann/4")
-    ]
 
-    replies = pool.run("resume", items=items)
+    assert pool.resume("ann", connection="ann/2", node="n2", asked_us=asked)[0] == "ok"
+    assert pool.resume("ann", connection="ann/4", node="n2", asked_us=asked + 2)[0] == "ok"
+    with pool.nothing_changes():
+        assert pool.resume("ann", connection="ann/3", node="n2", asked_us=asked + 1) == ("stale", [])
+    assert pool.said_to_node("n2") == ["taken_over ann ann/2"]
 
-    assert [reply[0] for reply in replies] == [b"ok", b"stale", b"stale"]
-    assert pool.said_to_node("n1") == ["taken_over ann ann/1"]
+
+def test_of_resumes_that_come_to_two_nodes_at_once_the_first_one_done_has_the_player(pool: Pool) -> None:
+    """Their stamps may be late, each by its own."""
+    pool.enqueue("ann")
+    asked = pool.redis_us()
+
+    assert pool.resume("ann", connection="ann/2", node="n2", asked_us=asked)[0] == "ok"
+    with pool.nothing_changes():
+        assert pool.resume("ann", connection="ann/3", node="n3", asked_us=asked + 1) == ("stale", [])
+
+
+def test_what_a_connection_took_back_is_compared_with_its_own_claim(pool: Pool) -> None:
+    """Not with that of the one which the rolled back record names."""
+    pool.enqueue("ann")
+    pool.resume("ann", connection="ann/2", asked_us=pool.redis_us())
+    late = pool.redis_us()
+    earlier = pool.contents()
+    resumed, queued = pool.resume("ann", connection="ann/3", asked_us=pool.redis_us())[1]
+    pool.put_back(earlier)
+    assert (
+        pool.reassert("ann", seq=queued["seq"], claimed=resumed["seq"], connection="ann/3", epoch="before")[0] == "ok"
+    )
+
+    with pool.nothing_changes():
+        assert pool.resume("ann", connection="ann/4", asked_us=late) == ("stale", [])
 
 
 def test_a_late_resume_does_not_take_a_player_that_the_newer_connection_may_come_back_for(pool: Pool) -> None:

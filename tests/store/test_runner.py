@@ -14,7 +14,7 @@ from match_server.store.journey import Answer, Confirm, Confirmed, Enqueue, Leav
 from match_server.store.scripts import Call, ItemFailed, ScriptRunner
 from tests.redis_process import RedisProcess
 from tests.store.lossy_proxy import LossyProxy
-from tests.store.pool import ADDRESS, Pool, kinds, scripts
+from tests.store.pool import ADDRESS, JUST_NOW, Pool, kinds, scripts
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def full_redis() -> Iterator[str]:
 
 
 def enqueues(*players: str) -> list[Enqueue]:
-    return [Enqueue(player, f"{player}/1", "n1", 1, f"token-of-{player}") for player in players]
+    return [Enqueue(player, f"{player}/1", "n1", 1, f"token-of-{player}", JUST_NOW) for player in players]
 
 
 def poison(pool: Pool, player: str) -> None:

@@ -48,7 +48,7 @@ KINDS: dict[type, str] = {
 
 
 def enqueue(player_id: str = "ann") -> Enqueue:
-    return Enqueue(player_id, "c", "n", 1, "token")
+    return Enqueue(player_id, "c", "n", 1, "token", 1)
 
 
 def ready(player_id: str = "ann") -> Ready:
@@ -64,7 +64,7 @@ def hold(player_id: str = "ann") -> Hold:
 
 
 def resume(player_id: str = "ann") -> Resume:
-    return Resume(player_id, "c", "n", 3, "token", MODE.name, 0)
+    return Resume(player_id, "c", "n", 3, "token", MODE.name, 0, 1)
 
 
 def catch_up(player_id: str = "ann") -> CatchUp:
