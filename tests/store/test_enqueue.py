@@ -102,10 +102,8 @@ def test_a_further_enqueue_of_the_same_connection_is_refused_while_its_journey_r
 
 def test_the_refusal_of_a_connections_own_further_enqueue_says_what_it_owns(pool: Pool) -> None:
     pool.enqueue("ann")
-    own, other = (
-        Enqueue("ann", "ann/1", "n1", 2, "second", JUST_NOW),
-        Enqueue("ann", "thief", "n1", 1, "third", JUST_NOW),
-    )
+    own = Enqueue("ann", "ann/1", "n1", 2, "second", JUST_NOW)
+    other = Enqueue("ann", "thief", "n1", 1, "third", JUST_NOW)
 
     result = pool.step("duel", Step(enqueues=[own, other]))
 
