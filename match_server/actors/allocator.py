@@ -203,7 +203,7 @@ class Allocator(Actor[AllocatorMessage]):
                 continue
             elif answer.players:
                 self._observe_match(answer)
-                log.info(
+                log.debug(
                     "match_found",
                     game_mode=order.game_mode,
                     loading_session_id=item.loading_session_id,

@@ -39,38 +39,38 @@ class Request(Generic[T]):
     __slots__ = ("_future",)
 
     def __init__(self) -> None:
-        self._future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._future: asyncio.Future[T] | None = None  # told, not asked: nobody waits
 
     def answer(self, value: T) -> None:
         """Give the answer; nothing happens when the asker no longer waits."""
-        if not self._future.done():
+        if self._future and not self._future.done():
             self._future.set_result(value)
 
     def fail(self, error: BaseException) -> None:
         """End the ask with an error; nothing happens when the asker no longer waits."""
-        if not self._future.done():
+        if self._future and not self._future.done():
             self._future.set_exception(error)
             self._future.exception()  # told to whoever asks; nobody has to
 
     @property
     def open(self) -> bool:
-        """Whether somebody still waits for the answer."""
-        return not self._future.done()
+        """Whether it is still to be handled: nobody has answered, and no asker has given up."""
+        return self._future is None or not self._future.done()
 
-    async def result(self, timeout_seconds: float) -> T:
-        """Wait for the answer.
+    def expect(self, loop: asyncio.AbstractEventLoop, timeout_seconds: float) -> Awaitable[T]:
+        """Be asked: the answer, to be waited for; AskTimeout when there is none in time."""
+        self._future = loop.create_future()
+        return self._result(loop, self._future, timeout_seconds)
 
-        Raises:
-            AskTimeout: there was none in time.
-        """
+    async def _result(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], timeout_seconds: float) -> T:
         # Not `asyncio.timeout`: that one costs twice as much, and every step of a journey is an ask.
-        timer = asyncio.get_running_loop().call_later(timeout_seconds, self._expire, timeout_seconds)
+        timer = loop.call_later(timeout_seconds, self._expire, timeout_seconds)
         try:
-            return await self._future
+            return await future
         finally:
             timer.cancel()
-            # An error keeps this frame by its traceback, and this object keeps the error: no circle to collect.
-            del self
+            # An error keeps this frame by its traceback, and these keep the error: no circle to collect.
+            del self, future
 
     def _expire(self, timeout_seconds: float) -> None:
         self.fail(AskTimeout(f"no answer in {timeout_seconds:g} s"))
@@ -121,7 +121,7 @@ class Ref(Generic[M]):
             AskTimeout: no answer in time; the request may still be carried out.
         """
         self._cell.put(request)  # type: ignore[arg-type]  # T and M cannot be tied to each other
-        return request.result(timeout_seconds)
+        return request.expect(self._cell.loop, timeout_seconds)
 
     def stop(self) -> None:
         """Have the actor end once it has handled what waits for it."""
@@ -185,6 +185,7 @@ class _Cell(Generic[M]):
         "_waiter",
         "closing",
         "done",
+        "loop",
         "mailbox",
         "name",
         "phase",
@@ -201,6 +202,7 @@ class _Cell(Generic[M]):
         self.mailbox: deque[M] = deque()
         self.closing = False
         self.done = asyncio.Event()
+        self.loop = asyncio.get_running_loop()  # kept: to ask for it is a system call on Python 3.11, at every message
         self._waiter: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -236,7 +238,6 @@ class _Cell(Generic[M]):
 
     async def run(self, supervision: Supervision | None) -> None:
         """Instance after instance, until the actor stops or escalates."""
-        loop = asyncio.get_running_loop()
         crashes: deque[float] = deque()
         try:
             while True:
@@ -244,7 +245,7 @@ class _Cell(Generic[M]):
                 error = await self._live()
                 if error is None or supervision is None:
                     return
-                now = loop.time()
+                now = self.loop.time()
                 crashes.append(now)
                 while crashes[0] < now - supervision.window_seconds:
                     crashes.popleft()
@@ -276,7 +277,7 @@ class _Cell(Generic[M]):
                 elif self.closing:
                     break
                 else:
-                    self._waiter = asyncio.get_running_loop().create_future()
+                    self._waiter = self.loop.create_future()
                     await self._waiter
                     self._waiter = None
             await actor.stopped()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import structlog
@@ -38,6 +38,8 @@ class SessionContext:
     tokens: TokenMint
     clock: RedisClock
     observe_delivery: Callable[[str], None]  # the type of each journey frame that reached a connection
+    # Bound once: an unbound logger is put together anew for each line, also for those that are not written.
+    log: structlog.typing.FilteringBoundLogger = field(default_factory=lambda: structlog.get_logger(__name__).bind())
 
     @property
     def mode_names(self) -> str:

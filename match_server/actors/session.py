@@ -238,6 +238,7 @@ class Session(Actor[SessionMessage]):
         accepted = self._journey.accept(player_id, data) if self._journey else None
         if accepted:
             kind, frame = accepted
+            log = self._context.log
             tell = log.debug if kind in {"queued", "start_loading", "match_found"} else log.info  # the usual course
             tell("player_told", type=kind, player_id=player_id, connection=self._connection)
             self._context.observe_delivery(kind)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _OUTBOX_BYTES = 256 * 1024  # unread frames of one connection, before it counts as too slow
+_TOGETHER = 16  # frames in one write
 _CLOSE_SECONDS = 5.0  # for the peer to answer a close
 _LINGER_SECONDS = 2.0  # for the peer to read why it is closed, while it goes on sending
 _PARTS = 256  # of one message
@@ -45,6 +46,7 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         self.peer_closed = False  # the peer began the closing handshake
         self.receiver: Callable[[str | None], None] | None = None  # takes each message; None is a binary one
         self._broken = False  # the peer's frames cannot be read any more
+        self._heard = 0.0  # when the peer last sent anything, by the loop's clock
 
     def handle_connect(self, event: Request) -> None:
         """Offer this connection to the application."""
@@ -58,14 +60,25 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         return self.conn.state is State.OPEN and not self.close_sent and not self.transport.is_closing()
 
     def send_frame(self, text: bytes) -> None:
-        """Send one text frame at once, or cut off a peer that has left too many unread."""
+        """Send one text frame, or cut off a peer that has left too many unread.
+
+        Frames of one turn of the loop go out in one write: most players are told `queued` and `start_loading` in one.
+        """
         if not self._open:
             return
         if self.transport.get_write_buffer_size() > _OUTBOX_BYTES:
             self.close(CloseCode.TOO_SLOW)
             return
         self.conn.send_text(text)
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        together = len(self.conn.writes)
+        if together == 1:
+            self.loop.call_soon(self._flush)
+        elif together == _TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.conn.writes and not self.transport.is_closing():
+            self.transport.write(b"".join(self.conn.data_to_send()))
 
     def close(self, code: int) -> None:
         """Begin the closing handshake; the application is told at once, the transport is freed soon."""
@@ -110,10 +123,19 @@ class PlayerConnection(WebSocketsSansIOProtocol):
             return
         super().handle_ping()
 
-    def schedule_ping(self) -> None:
+    def schedule_ping(self, silent_seconds: float = 0.0) -> None:
         """As uvicorn's, but spread: those who came in one rush would be pinged in one, over and over."""
         spread = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        self.ping_timer = self.loop.call_later(spread * cast("float", self.ping_interval), self.send_keepalive_ping)
+        delay = spread * cast("float", self.ping_interval) - silent_seconds
+        self.ping_timer = self.loop.call_later(delay, self.send_keepalive_ping)
+
+    def send_keepalive_ping(self) -> None:
+        """As uvicorn's; but whoever was heard since is there, and is pinged after one interval of silence at most."""
+        silent_seconds = self.loop.time() - self._heard
+        if silent_seconds < 0.5 * cast("float", self.ping_interval):
+            self.schedule_ping(silent_seconds)
+        else:
+            super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
         """The peer has vanished: free the transport now, unread data and all."""
@@ -122,6 +144,7 @@ class PlayerConnection(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn's; what comes after a broken frame is read and forgotten."""
+        self._heard = self.loop.time()
         if not self._broken:
             super().data_received(data)
 

@@ -49,8 +49,11 @@ def test_an_ask_ends_with_the_error_that_the_receiver_gave() -> None:
 def test_a_request_may_fail_although_nobody_asked() -> None:
     async def scenario() -> None:
         request = Ask("a")
+        answer = request.expect(asyncio.get_running_loop(), 1)
         request.fail(Poison())
         assert not request.open
+        with pytest.raises(Poison):
+            await answer
         request.answer("late")  # nothing happens, and no "exception was never retrieved" is logged
 
     run(scenario())
@@ -59,10 +62,11 @@ def test_a_request_may_fail_although_nobody_asked() -> None:
 def test_only_the_first_answer_counts() -> None:
     async def scenario() -> None:
         request = Ask("a")
+        answer = request.expect(asyncio.get_running_loop(), 1)
         request.answer("first")
         request.answer("second")
         request.fail(Poison())
-        assert await request.result(1) == "first"
+        assert await answer == "first"
 
     run(scenario())
 

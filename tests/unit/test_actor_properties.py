@@ -57,15 +57,15 @@ class Exercise:
 
     def _send(self, action: str) -> None:
         text = f"{action} {next(self._numbers)}"
-        request = Ask(text) if action.startswith("ask") else None
         try:
-            self._ref.tell(request or text)
+            if action.startswith("ask"):
+                self.asks.append(asyncio.ensure_future(self._ref.ask(Ask(text), FOREVER)))
+            else:
+                self._ref.tell(text)
         except MailboxFull:
             assert self._ref.depth == self._mailbox_limit
             return
         self.taken.append(text)
-        if request:
-            self.asks.append(asyncio.ensure_future(request.result(FOREVER)))
 
 
 actions = st.sampled_from(["tell", "ask", "ask", "tell poison", "ask poison", "yield", "pause", "cancel an ask"])

@@ -148,9 +148,7 @@ class Bench:
         )
 
     def ask(self, item: Any) -> "asyncio.Future[Answer]":
-        request = JourneyRequest(item)
-        self.ref.tell(request)
-        return asyncio.ensure_future(request.result(FOREVER))
+        return asyncio.ensure_future(self.ref.ask(JourneyRequest(item), FOREVER))
 
 
 @asynccontextmanager

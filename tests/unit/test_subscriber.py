@@ -292,10 +292,9 @@ def test_a_channel_let_go_and_asked_for_again_in_one_batch_stays_and_is_answered
             old = await w.subscribed("ann", "old")
             new = Listening("new")
             w.tell_unsubscribe("ann", old)
-            request = Subscribe("ann", new)
-            w.ref.tell(request)
+            answer = w.ask("ann", new)
             await asyncio.sleep(5)
-            assert not request.open
+            assert answer.done()
             w.wire.message(channel("ann"), "frame")
             await until_quiet()
             assert new.frames == [("ann", b"frame")]

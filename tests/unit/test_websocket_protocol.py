@@ -29,6 +29,7 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.protocol = protocol
         self.sent = bytearray()
+        self.writes = 0
         self.peer_reads = True
         self.unread = 0
         self.closing = self.aborted = self.lost = self.reading_paused = self.wrote_eof = False
@@ -40,6 +41,7 @@ class FakeTransport(asyncio.Transport):
         if self.lost:
             return
         self.sent += data
+        self.writes += 1
         if not self.peer_reads:
             self.unread += len(data)
 
@@ -316,10 +318,41 @@ def test_a_slow_reader_is_cut_off_with_1013_once_its_buffer_is_over_the_limit() 
                 link.connection.send_frame(frame)
             await until_quiet()
             assert link.told == [1013]
-            assert link.transport.unread < LIMIT_BYTES + 2 * len(frame)
+            assert link.transport.unread < LIMIT_BYTES + 18 * len(frame)  # sixteen go out together
             await asyncio.sleep(5.1)
             assert link.transport.aborted
             assert not link.connection.peer_closed
+
+    run(scenario())
+
+
+def test_frames_of_one_turn_go_out_in_one_write_and_a_close_behind_them() -> None:
+    async def scenario() -> None:
+        async with opened() as link:
+            await link.exchange()
+            before = link.transport.writes
+            for text in (b"one", b"two", b"three"):
+                link.connection.send_frame(text)
+            await link.exchange()
+            assert link.texts() == [b"one", b"two", b"three"]
+            assert link.transport.writes == before + 1
+            link.connection.send_frame(b"four")
+            link.connection.close(4000)
+            await link.exchange()
+            assert link.texts() == [b"one", b"two", b"three", b"four"]
+            assert [frame.opcode for frame in link.received][-1] is Opcode.CLOSE
+
+    run(scenario())
+
+
+def test_a_frame_for_a_peer_that_went_in_the_same_turn_goes_nowhere() -> None:
+    async def scenario() -> None:
+        async with opened() as link:
+            before = link.transport.writes
+            link.connection.send_frame(b"too late")
+            link.transport.abort()
+            await until_quiet()
+            assert link.transport.writes == before
 
     run(scenario())
 
@@ -386,6 +419,22 @@ def test_a_peer_that_answers_pings_stays() -> None:
                 await link.exchange()
             assert not link.transport.lost
             assert sum(frame.opcode is Opcode.PING for frame in link.received) >= 9
+
+    run(scenario())
+
+
+def test_a_peer_that_talks_is_pinged_only_once_it_falls_silent() -> None:
+    async def scenario() -> None:
+        async with opened() as link:
+            for _ in range(50):
+                link.client.send_text(b'{"type":"ping"}')
+                await link.exchange()
+                await asyncio.sleep(0.45 * PING_INTERVAL)
+            assert Opcode.PING not in [frame.opcode for frame in link.received]
+            await asyncio.sleep(0.55 * PING_INTERVAL)  # one interval since it was heard
+            link.transport.peer_reads = False  # and now it has vanished
+            await asyncio.sleep(PING_TIMEOUT + 0.1)
+            assert link.transport.lost
 
     run(scenario())
 
