@@ -129,7 +129,9 @@ class Settings(BaseSettings):
 
     # Links and leases
     reconnect_grace_seconds: Seconds = Field(5, description="How long a player whose link dropped keeps its place")
-    ping_interval_seconds: PositiveSeconds = Field(5, description="After how long a silence a client is pinged, at most")
+    ping_interval_seconds: PositiveSeconds = Field(
+        5, description="After how long a silence a client is pinged, at most"
+    )
     ping_timeout_seconds: PositiveSeconds = Field(5, description="How long it may take to answer")
     node_lease_seconds: PositiveSeconds = Field(5, description="A node that dies is noticed after this long")
     stop_seconds: PositiveSeconds = Field(10, description="The stop deadline")
