@@ -1,6 +1,8 @@
 """Which process runs on which core, so that repetitions compare."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -58,6 +60,20 @@ def here() -> Layout:
         nowhere: frozenset[int] = frozenset()
         return Layout(nodes=(nowhere,), redis=nowhere, stub=nowhere, load=nowhere)
     return layout(frozenset(os.sched_getaffinity(0)))
+
+
+@contextmanager
+def pinned(cores: frozenset[int]) -> Iterator[None]:
+    """Keep this process to `cores`: it starts the others and polls, and must not do so where Redis is timed."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _shown(cores: frozenset[int]) -> str:

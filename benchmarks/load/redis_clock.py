@@ -46,7 +46,9 @@ class RedisClock:
         name = max(named, key=named.__getitem__)
         durations = self.durations_us[name]
         median_ms = statistics.median(durations) / 1000
-        return named[name] / 1000, f"{name}; the median of the {len(durations)} noted ones took {median_ms:.2f} ms"
+        over = sum(value > _LONG_US for value in durations)
+        words = f"{name}; the median of the {len(durations)} noted ones took {median_ms:.2f} ms, {over} over 5 ms"
+        return named[name] / 1000, words
 
     def _name(self, command: bytes) -> str:
         words = command.decode(errors="replace").split(" ", 2)
@@ -55,4 +57,5 @@ class RedisClock:
         return words[0].upper()
 
 
+_LONG_US = 5_000
 _OUR_OWN = {"CONFIG", "FLUSHALL", "SLOWLOG", "SCRIPT"}

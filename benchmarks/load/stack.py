@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, Self
 
-from benchmarks.load.cores import Layout
+from benchmarks.load.cores import Layout, pinned
 from benchmarks.load.generator import Generator, Helper
 from benchmarks.load.measure import Spent, spent
 from benchmarks.load.processes import START_SECONDS, BenchmarkError, Child, python
@@ -51,6 +51,7 @@ class Stack:
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
+            exits.enter_context(pinned(self._layout.load))
             self._folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
             self.redis_socket = self._folder / "redis.sock"
             if self.variant != "bare":

@@ -36,7 +36,7 @@ from match_server.store.scripts import ItemFailed
 log = structlog.get_logger(__name__)
 
 MAILBOX_LIMIT = 50_000  # a request or two of every connection a node may hold
-_TRIES_FOR_MORE = 4  # in one round trip, when one has left matches to be formed
+_TRIES_FOR_MORE = 8  # in one round trip, when one has left matches to be formed
 
 
 class InternalError(Exception):

@@ -9,7 +9,7 @@ from match_server.errors import StoreUnavailable
 from match_server.store.scripts import Call, ItemFailed, ScriptRunner
 
 MATCHED_RECORD_SECONDS = 120
-_PLAYERS_PER_TRY_MATCH = 128  # about 2 ms in which Redis serves nobody else; a full queue takes four such in a row
+_PLAYERS_PER_TRY_MATCH = 64  # about 1 ms in which Redis serves nobody else; a full queue takes some such in a row
 _PLACED_PER_CALL = 64
 
 Outcome = Literal["full", "error", "unknown", "lost"]

@@ -245,7 +245,7 @@ def test_while_more_matches_could_be_formed_it_calls_again_at_once() -> None:
             b.store.says = [more, more, last]
             await b.ask(enqueue())
             await until_quiet()
-            assert [step.match for step in b.store.steps] == [1, 4, 4], "several calls in one round trip"
+            assert [step.match for step in b.store.steps] == [1, 8, 8], "several calls in one round trip"
             assert [matched.formed for matched in b.matched] == [125, 125, 7]
             b.ref.tell(TICK)
             await until_quiet()
