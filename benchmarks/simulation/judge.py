@@ -1,4 +1,4 @@
-"""What must hold while a seed runs, whatever goes wrong. Numbers are reliability.md's."""
+"""What must hold while a seed runs, whatever goes wrong. Numbers are docs/reliability.md's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What players were told over their channels, and what servers made: one story. Numbers are reliability.md's."""
+"""What players were told over their channels, and what servers made: one story. Numbers are docs/reliability.md's."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

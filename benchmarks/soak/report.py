@@ -67,7 +67,7 @@ def _fault(struck: Struck, origin: float) -> dict[str, Any]:
 
 def _invariants(outcome: Outcome) -> Table:
     table = Table(
-        title="what must hold", title_justify="left", caption="numbers of reliability.md; 14 has its own tests"
+        title="what must hold", title_justify="left", caption="numbers of docs/reliability.md; 14 has its own tests"
     )
     table.add_column("no.", no_wrap=True)
     table.add_column("counted against it")
