@@ -1,4 +1,4 @@
-"""What must hold in Redis at every instant: every structure agrees with every other. Numbers are docs/reliability.md's."""
+"""What must hold in Redis at every instant: all its structures agree. Numbers are docs/reliability.md's."""
 
 from collections.abc import Iterator, Mapping
 

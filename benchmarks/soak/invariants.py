@@ -1,4 +1,4 @@
-"""What must hold: the invariants of docs/reliability.md that can be checked from outside, and what was found against them.
+"""What must hold: those invariants of docs/reliability.md that show from outside, and what was found against them.
 
 Not looked at here: 14 (a refused request changes no key) has its own tests.
 """

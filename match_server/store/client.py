@@ -5,6 +5,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import hiredis
 from redis import exceptions
 from redis.asyncio import Redis
 from redis.asyncio.connection import (
@@ -26,13 +27,18 @@ _CONNECT_TIMEOUT_SECONDS = 1.0
 _MAX_CONNECTIONS = 64
 
 
-class _Bounded(AbstractConnection):
-    """A connection whose sends and reads end in time.
+class _OurConnection(AbstractConnection):
+    """A connection whose sends and reads end in time, and which packs commands in C.
 
     redis-py's own `socket_timeout` has each send wait in `asyncio.wait_for`. That makes it a task, and on Python 3.11
     it swallows a cancellation that comes while the send ends (python/cpython#86296): a task that is
     cancelled once, as all are when a node stops, would go on for ever.
     """
+
+    def pack_command(self, *arguments: Any) -> list[bytes]:
+        """As redis-py's, in an eighth of the time: it joins a command part by part, in Python (decision 0009)."""
+        words = arguments[0].split()  # `SCRIPT LOAD` is two
+        return [hiredis.pack_command((*words, *arguments[1:]))]
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
         """As redis-py's. A TimeoutError, which is an OSError, when Redis takes nothing."""
@@ -45,19 +51,19 @@ class _Bounded(AbstractConnection):
             return await super().read_response(*arguments, **options)
 
 
-class _Tcp(_Bounded, Connection):
+class _Tcp(_OurConnection, Connection):
     """`redis://`."""
 
 
-class _Tls(_Bounded, SSLConnection):
+class _Tls(_OurConnection, SSLConnection):
     """`rediss://`."""
 
 
-class _Unix(_Bounded, UnixDomainSocketConnection):
+class _Unix(_OurConnection, UnixDomainSocketConnection):
     """`unix://`."""
 
 
-_BOUNDED = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
+_OURS = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
 
 
 def check_url(url: str) -> None:
@@ -88,10 +94,10 @@ def connect(url: str) -> Redis:
         max_connections=_MAX_CONNECTIONS,
         timeout=_SOCKET_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
-        socket_timeout=None,  # see _Bounded
+        socket_timeout=None,  # see _OurConnection
         socket_connect_timeout=_CONNECT_TIMEOUT_SECONDS,
     )
-    pool.connection_class = _BOUNDED[pool.connection_class]
+    pool.connection_class = _OURS[pool.connection_class]
     return Redis.from_pool(pool)  # which closes with the client
 
 

@@ -1,7 +1,11 @@
 import asyncio
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from redis import exceptions
+from redis.asyncio.connection import Connection
 
 from match_server.store.client import check_url, connect, dedicated_connection, redact
 
@@ -134,3 +138,12 @@ def test_a_redis_that_stands_still_is_given_up_in_time(
 
     ended = asyncio.Event()
     asyncio.run(scenario())
+
+
+@given(
+    name=st.sampled_from(["SET", "SCRIPT LOAD", "CLIENT SETINFO LIB-NAME"]),
+    arguments=st.lists(st.text() | st.binary() | st.integers() | st.floats(allow_nan=False), max_size=8),
+)
+def test_a_command_is_packed_as_redis_py_would(name: str, arguments: list[Any]) -> None:
+    theirs, ours = Connection(), dedicated_connection(connect("redis://localhost"))
+    assert b"".join(ours.pack_command(name, *arguments)) == b"".join(theirs.pack_command(name, *arguments))
