@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from itertools import count
 from typing import NamedTuple
 
 from match_server.redis_clock import RedisClock
@@ -34,6 +35,8 @@ class TokenMint:
         self.secret = secrets.token_hex(32)  # the one to propose: our own, until the pool's is known
         self._keys: list[bytes] = []  # the pool's, and before it those that it had until Redis lost them
         self._clock = clock
+        # Tells two tokens of one millisecond apart, and need not be secret: the signature is what nobody can guess.
+        self._nonces = count(int.from_bytes(secrets.token_bytes(_NONCE_BYTES - 1)))
 
     @property
     def ready(self) -> bool:
@@ -51,7 +54,7 @@ class TokenMint:
         if not self.ready:
             raise RuntimeError("the pool's secret or its time is not known yet")
         made_at_ms = self._clock.now_us() // 1000
-        said = f"{game_mode}~{made_at_ms}~{_text(secrets.token_bytes(_NONCE_BYTES))}"
+        said = f"{game_mode}~{made_at_ms}~{_text(next(self._nonces).to_bytes(_NONCE_BYTES))}"
         return f"{said}~{_sign(self._keys[0], player_id, said)}"
 
     def verify(self, player_id: str, token: str) -> Proven | None:
