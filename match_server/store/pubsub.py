@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from match_server.store.client import dedicated_connection
 
 if TYPE_CHECKING:
-    from asyncio import StreamReader
+    from asyncio import StreamReader, StreamWriter
 
     from redis.asyncio.connection import Connection
 
@@ -39,6 +39,7 @@ class PubSubLink:
         self._client = client
         self._connection: Connection | None = None
         self._stream: StreamReader
+        self._writer: StreamWriter
         self._parser: hiredis.Reader
 
     @property
@@ -51,6 +52,7 @@ class PubSubLink:
         connection = dedicated_connection(self._client)
         await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
         self._stream = connection._reader  # type: ignore[assignment]  # connected: there is one
+        self._writer = connection._writer  # type: ignore[assignment]
         self._parser = hiredis.Reader(protocolError=exceptions.InvalidResponse, replyError=exceptions.ResponseError)
         self._connection = connection
 
@@ -58,6 +60,9 @@ class PubSubLink:
         """Disconnect; a `read` under way ends with an error."""
         connection, self._connection = self._connection, None
         if connection:
+            # A close would wait until the peer has taken what lies unsent, which a black hole never does; and redis-py
+            # has closed, and forgotten, its writer already where a send took too long.
+            self._writer.transport.abort()
             await connection.disconnect(nowait=True)
 
     async def subscribe(self, channels: Iterable[str]) -> None:

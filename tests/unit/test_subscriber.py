@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from unittest import mock
 
 import pytest
 from redis.asyncio import Redis
@@ -542,6 +543,7 @@ class ClosedWhileSending:
     """What redis-py does when a connection is closed under a command: it has no writer any more."""
 
     _reader = None
+    _writer = mock.Mock()
 
     def __init__(self) -> None:
         self.link: PubSubLink | None = None
