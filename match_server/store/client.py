@@ -41,14 +41,20 @@ class _OurConnection(AbstractConnection):
         return [hiredis.pack_command((*words, *arguments[1:]))]
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
-        """As redis-py's. A TimeoutError, which is an OSError, when Redis takes nothing."""
-        async with asyncio.timeout(_SOCKET_TIMEOUT_SECONDS):
-            await super().send_packed_command(*arguments, **options)
+        """As redis-py's."""
+        try:
+            async with asyncio.timeout(_SOCKET_TIMEOUT_SECONDS):
+                await super().send_packed_command(*arguments, **options)
+        except TimeoutError:
+            raise exceptions.TimeoutError(f"Redis takes nothing for {_SOCKET_TIMEOUT_SECONDS:g} s") from None
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """As redis-py's. A TimeoutError when Redis says nothing."""
-        async with asyncio.timeout(_SOCKET_TIMEOUT_SECONDS):
-            return await super().read_response(*arguments, **options)
+        """As redis-py's."""
+        try:
+            async with asyncio.timeout(_SOCKET_TIMEOUT_SECONDS):
+                return await super().read_response(*arguments, **options)
+        except TimeoutError:
+            raise exceptions.TimeoutError(f"Redis says nothing for {_SOCKET_TIMEOUT_SECONDS:g} s") from None
 
 
 class _Tcp(_OurConnection, Connection):
@@ -90,14 +96,14 @@ def connect(url: str) -> Redis:
     check_url(url)
     pool = BlockingConnectionPool.from_url(  # a burst of operators' reads waits for its turn
         url,
-        protocol=2,
         max_connections=_MAX_CONNECTIONS,
         timeout=_SOCKET_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
-        socket_timeout=None,  # see _OurConnection
         socket_connect_timeout=_CONNECT_TIMEOUT_SECONDS,
     )
     pool.connection_class = _OURS[pool.connection_class]
+    # Behind the URL, whose query would win. For the timeout see _OurConnection.
+    pool.connection_kwargs |= {"protocol": 2, "socket_timeout": None}
     return Redis.from_pool(pool)  # which closes with the client
 
 
