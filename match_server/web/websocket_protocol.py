@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _OUTBOX_BYTES = 256 * 1024  # unread frames of one connection, before it counts as too slow
+_PINGS_SPARED = 3  # in a row, for a peer that talks
 _TOGETHER = 16  # frames in one write
 _CLOSE_SECONDS = 5.0  # for the peer to answer a close
 _LINGER_SECONDS = 2.0  # for the peer to read why it is closed, while it goes on sending
@@ -47,6 +48,7 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         self.receiver: Callable[[str | None], None] | None = None  # takes each message; None is a binary one
         self._broken = False  # the peer's frames cannot be read any more
         self._heard = 0.0  # when the peer last sent anything, by the loop's clock
+        self._pings_spared = 0  # in a row
 
     def handle_connect(self, event: Request) -> None:
         """Offer this connection to the application."""
@@ -130,11 +132,16 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         self.ping_timer = self.loop.call_later(delay, self.send_keepalive_ping)
 
     def send_keepalive_ping(self) -> None:
-        """As uvicorn's; but whoever was heard since is there, and is pinged after one interval of silence at most."""
+        """As uvicorn's; but whoever was heard since is there, and is pinged after one interval of silence at most.
+
+        Now and then it is pinged all the same: it may talk, and not read any more.
+        """
         silent_seconds = self.loop.time() - self._heard
-        if silent_seconds < 0.5 * cast("float", self.ping_interval):
+        if silent_seconds < 0.5 * cast("float", self.ping_interval) and self._pings_spared < _PINGS_SPARED:
+            self._pings_spared += 1
             self.schedule_ping(silent_seconds)
         else:
+            self._pings_spared = 0
             super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:

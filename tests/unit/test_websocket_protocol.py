@@ -423,18 +423,31 @@ def test_a_peer_that_answers_pings_stays() -> None:
     run(scenario())
 
 
-def test_a_peer_that_talks_is_pinged_only_once_it_falls_silent() -> None:
+def test_a_peer_that_talks_is_seldom_pinged_until_it_falls_silent() -> None:
     async def scenario() -> None:
         async with opened() as link:
-            for _ in range(50):
+            for _ in range(100):
                 link.client.send_text(b'{"type":"ping"}')
                 await link.exchange()
-                await asyncio.sleep(0.45 * PING_INTERVAL)
-            assert Opcode.PING not in [frame.opcode for frame in link.received]
-            await asyncio.sleep(0.55 * PING_INTERVAL)  # one interval since it was heard
+                await asyncio.sleep(0.2 * PING_INTERVAL)
+            assert 4 <= [frame.opcode for frame in link.received].count(Opcode.PING) <= 10
+            await asyncio.sleep(0.8 * PING_INTERVAL)  # one interval since it was heard
             link.transport.peer_reads = False  # and now it has vanished
             await asyncio.sleep(PING_TIMEOUT + 0.1)
             assert link.transport.lost
+
+    run(scenario())
+
+
+def test_a_peer_that_talks_and_reads_nothing_is_noticed_too() -> None:
+    async def scenario() -> None:
+        async with opened() as link:
+            link.transport.peer_reads = False
+            for _ in range(12):
+                link.client.send_text(b'{"type":"ping"}')
+                await link.flush()
+                await asyncio.sleep(0.45 * PING_INTERVAL)
+            assert link.transport.lost, f"after {12 * 0.45} intervals, of which 4 and the timeout are due"
 
     run(scenario())
 
