@@ -33,13 +33,10 @@ end
 
 for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do
   local due = call('ZRANGEBYSCORE', POOL .. 'sessions:allocating:' .. game_mode, '-inf', now, 'LIMIT', 0, limit)
-  for _, loading_session_id in ipairs(due) do
+  each_listed(due, function(loading_session_id)
     local session = load_listed(loading_session_id, game_mode)
-    local flat = session and adopt(session)
-    if flat then
-      reply[#reply + 1] = flat
-    end
-  end
+    reply[#reply + 1] = session and adopt(session) or nil
+  end)
 end
 refresh_changed_servers(now_us)
 return reply

@@ -15,18 +15,16 @@ local game_mode, node, limit = ARGV[1], ARGV[2], ARGV[5]
 local now_us, redis_us = clock()
 local now, lease_until, wait_until = int(now_us), int(now_us + ARGV[3]), int(now_us + ARGV[4])
 local servers = open_servers()
-local reply = {}
-for _, loading_session_id in ipairs(call('ZRANGE', POOL .. 'sessions:unplaced:' .. game_mode, 0, limit - 1)) do
-  local session = load_listed(loading_session_id, game_mode)
+local reply, full = {}, false
+
+each_listed(call('ZRANGE', POOL .. 'sessions:unplaced:' .. game_mode, 0, limit - 1), function(loading_session_id)
+  local session = not full and load_listed(loading_session_id, game_mode)
   if session and not somebody_there(session) then
     cancel(session, 'player_left', {}, now_us, redis_us)
   elseif session then
-    local flat = place(session, servers, node, now, lease_until, wait_until)
-    if not flat then
-      break
-    end
-    reply[#reply + 1] = flat
+    reply[#reply + 1] = place(session, servers, node, now, lease_until, wait_until)
+    full = session.server == ''
   end
-end
+end)
 refresh_changed_servers(now_us)
 return reply

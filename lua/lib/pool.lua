@@ -72,3 +72,13 @@ local function each_item(first, width, decide)
   end
   return reply
 end
+
+-- The same for a list that Redis holds. Nobody waits for an answer on one entry: Redis' log says which one failed.
+local function each_listed(list, decide)
+  for _, entry in ipairs(list) do
+    local ok, failure = pcall(decide, entry)
+    if not ok then
+      redis.log(redis.LOG_WARNING, entry .. ' failed: ' .. (type(failure) == 'table' and failure.err or tostring(failure)))
+    end
+  end
+end

@@ -141,3 +141,20 @@ def test_an_entry_without_a_session_does_not_stop_the_others(pool: Pool) -> None
 
     assert pool.adopt() == [order]
     assert pool.members("sessions:allocating:duel") == [order.loading_session_id]
+
+
+def test_an_allocation_that_cannot_be_taken_over_keeps_no_other_waiting(pool: Pool) -> None:
+    pool.register("s1", capacity=5)
+    first, broken, third = (pool.allocating(*players) for players in (("ann", "bob"), ("cid", "dan"), ("eve", "fay")))
+    pool.redis("HDEL", f"{pool.prefix}loading:{broken.loading_session_id}", "#players")
+    pool.do(pool.registry.remove("s1"))
+    pool.register("s2", capacity=5)
+    pool.move_clock(LEASE_SECONDS + 1)
+    pool.register("s2", capacity=5)
+
+    adopted = pool.adopt(node="n2")
+
+    assert {order.loading_session_id for order in adopted} == {first.loading_session_id, third.loading_session_id}
+    assert pool.hash("reserved:s2").keys() == {order.loading_session_id for order in adopted}
+    with pool.nothing_changes():
+        assert pool.adopt(node="n2") == []

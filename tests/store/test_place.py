@@ -88,3 +88,18 @@ def test_an_entry_without_a_session_does_not_stop_the_others(pool: Pool) -> None
 
     assert [order.loading_session_id for order in pool.place()] == [session]
     assert "sessions:unplaced:duel" not in pool.key_names()
+
+
+def test_a_session_that_cannot_be_placed_keeps_no_other_waiting(pool: Pool) -> None:
+    first, broken, third = waiting_without_a_server(pool, ("ann", "bob"), ("cid", "dan"), ("eve", "fay"))
+    pool.redis("HDEL", f"{pool.prefix}loading:{broken}", "#players")
+    pool.register("s1", capacity=5)
+
+    orders = pool.place()
+
+    assert [order.loading_session_id for order in orders] == [first, third]
+    assert pool.hash("reserved:s1").keys() == {first, third}
+    assert pool.hash("servers:open")["s1"].startswith("3 ")
+    assert pool.members("sessions:unplaced:duel") == [broken]
+    with pool.nothing_changes():
+        assert pool.place() == []
