@@ -10,7 +10,7 @@ from match_server.store.scripts import Call, ItemFailed, ScriptRunner
 
 MATCHED_RECORD_SECONDS = 120
 _PLAYERS_PER_TRY_MATCH = 64  # about 1 ms in which Redis serves nobody else; a full queue takes some such in a row
-_PLACED_PER_CALL = 64
+_PLAYERS_PER_PLACE = 128
 
 Outcome = Literal["full", "error", "unknown", "lost"]
 Failure = StoreUnavailable | ItemFailed
@@ -273,7 +273,7 @@ class JourneyStore:
             for chunk in call.chunks(size if call.script in {"leave", "reassert"} else 1)
         ]
         if step.place:
-            arguments = (game_mode, policy.node, policy.lease_us, policy.wait_us, _PLACED_PER_CALL)
+            arguments = (game_mode, policy.node, policy.lease_us, policy.wait_us, max(1, _PLAYERS_PER_PLACE // size))
             plan.append((Call("place", arguments), result.take_placed))
         for _ in range(step.match):
             seed = secrets.token_hex(16)
