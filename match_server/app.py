@@ -138,6 +138,7 @@ class Node:
             if embedded:
                 system.own(embedded.run(), name="embedded-redis")
             context = self._start_actors(system, stores, redis, provider)
+            system.own(self._redis_clock.watch(), name="redis-clock")
             self._server = _Server(self._uvicorn_config(self._application(system, context, stores)))
             if handle_signals:
                 stack.enter_context(stopping_on_signals(self.stop))

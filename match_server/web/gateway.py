@@ -104,7 +104,7 @@ class _Inbox:
             self._socket.send(_PONG)
             return True
         try:
-            self._session.tell(Inbound(message, self._clock.now_us()))
+            self._session.tell(Inbound(message, self._clock.received_us()))
         except MailboxFull:
             return False
         except ActorStopped:

@@ -217,3 +217,38 @@ def test_a_token_of_a_node_whose_clock_is_behind_dies_with_its_journey(
                 await late.refused("invalid_resume_token")
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("gives_up", [True, False], ids=["which its client gives up", "which stands"])
+def test_a_claim_that_lay_in_the_socket_of_a_stalled_node_takes_no_player_back(
+    redis: RedisServer, prefix: str, nodes: Nodes, gives_up: bool
+) -> None:
+    """The client has resumed on another node meanwhile, and stays there."""
+    stalled, other = nodes.start(2, reconnect_grace_seconds=10)
+
+    async def story() -> None:
+        async with player_on(stalled) as first:
+            token = (await first.queue(MODE))["resume_token"]
+            await first.drop()
+            async with player_on(stalled, first.player_id) as older, player_on(other, first.player_id) as newer:
+                await asyncio.sleep(0.3)  # past the moment in which a node that has just begun knows no turn of its loop
+                stalled.send_signal(signal.SIGSTOP)
+                await older.resume(token)
+                if gives_up:
+                    await older.drop()
+                await newer.resume(token)
+                assert [(await newer.next())["type"] for _ in range(2)] == ["resumed", "queued"]
+                await asyncio.sleep(0.5)  # longer than a busy loop takes
+                stalled.send_signal(signal.SIGCONT)
+                if not gives_up:
+                    assert (await older.next())["code"] == "server_busy"
+                await newer.send("ping")
+                assert (await newer.next())["type"] == "pong"
+                await asyncio.sleep(0.3)
+                await newer.nothing()
+                owner = redis.do("HMGET", f"{prefix}player:{first.player_id}", "connection", "node")
+                assert all(owner), "it is the newer connection's"
+                await newer.send("dequeue")
+                assert (await newer.next())["type"] == "dequeued"
+
+    asyncio.run(story())

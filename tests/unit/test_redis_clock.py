@@ -93,3 +93,43 @@ def test_a_redis_whose_clock_is_ahead_is_believed_at_once(own: Passing) -> None:
     own.us += SECOND_US
     clock.set(START_US + 60 * SECOND_US)
     assert clock.now_us() == START_US + 60 * SECOND_US
+
+
+def test_a_redis_whose_clock_went_back_a_little_is_believed_after_some_answers(own: Passing) -> None:
+    clock = RedisClock()
+    clock.set(START_US)
+    for sweep in range(1, 25):
+        own.us += SECOND_US // 2
+        clock.set(START_US + sweep * SECOND_US // 2 - 800_000)
+    assert clock.now_us() == START_US + 24 * SECOND_US // 2 - 800_000
+
+
+def test_after_a_long_silence_clocks_may_have_drifted(own: Passing) -> None:
+    clock = RedisClock()
+    clock.set(START_US)
+    own.us += 600 * SECOND_US + 30_000  # 50 ppm fast
+    clock.set(START_US + 600 * SECOND_US)
+    assert clock.now_us() == START_US + 600 * SECOND_US
+
+
+def test_a_message_that_may_have_lain_there_while_the_process_stood_still_is_as_old_as_that(own: Passing) -> None:
+    clock = RedisClock()
+    clock.set(START_US)
+    clock.turned()
+    own.us += 100_000
+    assert clock.received_us() == START_US + 100_000, "it turns"
+
+    own.us += 2 * SECOND_US
+    assert clock.received_us() == START_US, "read before the loop's own timer"
+    clock.turned()
+    assert clock.received_us() == START_US, "read behind it"
+    own.us += 100_000
+    clock.turned()
+    assert clock.received_us() == clock.now_us()
+
+
+def test_without_a_watch_a_message_is_as_old_as_it_is_read(own: Passing) -> None:
+    clock = RedisClock()
+    clock.set(START_US)
+    own.us += 60 * SECOND_US
+    assert clock.received_us() == START_US + 60 * SECOND_US
