@@ -231,7 +231,9 @@ def test_a_claim_that_lay_in_the_socket_of_a_stalled_node_takes_no_player_back(
             token = (await first.queue(MODE))["resume_token"]
             await first.drop()
             async with player_on(stalled, first.player_id) as older, player_on(other, first.player_id) as newer:
-                await asyncio.sleep(0.3)  # past the moment in which a node that has just begun knows no turn of its loop
+                await asyncio.sleep(
+                    0.3
+                )  # past the moment in which a node that has just begun knows no turn of its loop
                 stalled.send_signal(signal.SIGSTOP)
                 await older.resume(token)
                 if gives_up:
