@@ -52,7 +52,7 @@ class PubSubLink:
         connection = dedicated_connection(self._client)
         await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
         self._stream = connection._reader  # type: ignore[assignment]  # connected: there is one
-        self._writer = connection._writer  # type: ignore[assignment]
+        self._writer = connection._writer  # type: ignore[assignment]  # likewise
         self._parser = hiredis.Reader(protocolError=exceptions.InvalidResponse, replyError=exceptions.ResponseError)
         self._connection = connection
 
