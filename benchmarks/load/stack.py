@@ -12,7 +12,7 @@ from benchmarks.load.cores import Layout, pinned
 from benchmarks.load.generator import Generator, Helper
 from benchmarks.load.measure import Spent, spent
 from benchmarks.load.processes import START_SECONDS, BenchmarkError, Child, python
-from match_server.store.embedded import find_binary
+from match_server.store.embedded import ALLOCATOR, find_binary
 
 Variant = Literal["match-server", "naive", "bare"]
 
@@ -107,7 +107,8 @@ class Stack:
             "maxclients": str(_MAX_CLIENTS),
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        redis = Child("redis", [find_binary(), *arguments], folder=self._folder, cores=self._layout.redis)
+        command = [find_binary(), *arguments]
+        redis = Child("redis", command, folder=self._folder, cores=self._layout.redis, environment=ALLOCATOR)
         self._pids["redis"] = exits.enter_context(redis).pid
         _wait_for_socket(self.redis_socket)
 

