@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -187,3 +187,31 @@ def test_a_wheel_without_its_binary_counts_as_none(monkeypatch: pytest.MonkeyPat
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
         assert find_binary() == str(program)
+
+
+@pytest.mark.parametrize("own", [None, "glibc.malloc.trim_threshold=1"])
+def test_the_allocator_has_no_fast_bins_unless_the_operator_says_how_it_works(
+    monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    """Where Redis' memory is tidied up in one go, a call waits for it."""
+    if own is None:
+        monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    else:
+        monkeypatch.setenv("GLIBC_TUNABLES", own)
+    given: list[dict[str, str]] = []
+    start = subprocess.Popen
+
+    def noted(*arguments: object, **options: Any) -> "subprocess.Popen[bytes]":
+        given.append(options["env"])
+        return start(*arguments, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+
+    async def scenario() -> None:
+        async with EmbeddedRedis("embedded://"):
+            pass
+
+    asyncio.run(scenario())
+    (environment,) = given
+    assert environment["GLIBC_TUNABLES"] == (own or embedded.ALLOCATOR["GLIBC_TUNABLES"])
+    assert environment["PATH"] == os.environ["PATH"]
