@@ -189,7 +189,7 @@ def test_a_node_whose_clock_is_5_minutes_off(
             async with GameServer([right]) as server:
                 await crowd.until_state(State.MATCHED)
                 everybody_matched_once(redis, prefix, crowd.players, [server])
-            assert "dead" not in off.log + right.log
+            assert "nodes_dead" not in off.log + right.log
 
     asyncio.run(story())
 
