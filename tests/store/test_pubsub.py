@@ -35,7 +35,9 @@ def test_a_link_that_is_closed_with_much_unsent_stops_reading_all_the_same(
                 with pytest.raises(exceptions.TimeoutError, match="Redis takes nothing"):
                     await sending
             else:
-                await asyncio.sleep(0.1)
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                assert not sending.done(), "much is unsent"
             await link.close()
             with pytest.raises((exceptions.RedisError, OSError)):
                 await asyncio.wait_for(asyncio.shield(reading), 2)
