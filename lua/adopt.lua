@@ -9,7 +9,7 @@
 -- TOUCHES clock modes player:* left:* queue:* waiting:* held node_players:* loading:* sessions:* servers:open server:*
 --         reserved:* active:*
 -- SENDS   notifications:*
--- INCLUDE pool players servers sessions
+-- INCLUDE pool frames players queue sessions cancel slots placing
 
 local node, attempts, limit = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 local now_us, redis_us = clock()

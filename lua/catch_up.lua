@@ -11,7 +11,7 @@
 --         claim to the player: see reassert)
 -- TOUCHES clock player:* left:* loading:* match:*
 -- SENDS   none
--- INCLUDE pool players servers sessions
+-- INCLUDE pool frames players sessions missed
 
 local now_us = clock()
 

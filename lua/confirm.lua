@@ -9,7 +9,7 @@
 -- TOUCHES clock player:* held node_players:* loading:* match:* matched:* sessions:* server:* reserved:* active:*
 --         ended:* session_deadlines servers:open quarantine
 -- SENDS   notifications:*
--- INCLUDE pool players servers sessions
+-- INCLUDE pool frames sessions slots
 
 local keep_seconds = tonumber(ARGV[1])
 local now_us, redis_us = clock()
@@ -50,7 +50,7 @@ local function decide(loading_session_id, attempt, session_id, server_address)
   live[session.server] = live[session.server] or {}
   table.insert(live[session.server], session_id)
   gather('HSET', POOL .. 'active:' .. session.server, session_id, '0')
-  local tail = ',"session_id":' .. json_string(session_id) .. ',"server_address":' .. json_string(server_address)
+  local tail = ',"session_id":"' .. session_id .. '","server_address":' .. json_string(server_address)
     .. ',"game_mode":"' .. session.game_mode .. '","players":' .. players_json(session.players)
     .. ',"loading_session_id":"' .. loading_session_id .. '"}'
   call('SET', POOL .. 'match:' .. loading_session_id, tail, 'EX', keep_seconds)

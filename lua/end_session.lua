@@ -7,7 +7,7 @@
 -- CODES   ended, noted (no such slot yet: the create may not be confirmed), unknown (no such server)
 -- TOUCHES clock server:* reserved:* active:* ended:* servers:open session_deadlines
 -- SENDS   none
--- INCLUDE pool servers
+-- INCLUDE pool slots servers
 
 local server_id, session_id = ARGV[1], ARGV[2]
 local now_us = clock()

@@ -11,7 +11,7 @@
 --         connection has had the player, whose journey is found or left already)
 -- TOUCHES clock player:* left:* paused queue:* waiting:* nodes node_players:*
 -- SENDS   notifications:* node:*
--- INCLUDE pool players
+-- INCLUDE pool frames players
 
 local game_mode = ARGV[1]
 local now_us, redis_us = clock()

@@ -8,7 +8,7 @@
 -- CODES   none
 -- TOUCHES clock nodes node_players:* player:* queue:* held
 -- SENDS   none
--- INCLUDE pool players
+-- INCLUDE pool frames players queue
 
 local limit, grace_us = tonumber(ARGV[1]), tonumber(ARGV[2])
 local now_us = clock()

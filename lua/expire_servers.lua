@@ -8,7 +8,7 @@
 -- CODES   none
 -- TOUCHES clock servers server:* reserved:* active:* ended:* servers:open quarantine session_deadlines
 -- SENDS   none
--- INCLUDE pool servers
+-- INCLUDE pool slots servers
 
 local limit = ARGV[1]
 local now_us = clock()

@@ -9,7 +9,7 @@
 -- CODES   none
 -- TOUCHES clock modes player:* left:* queue:* waiting:* held node_players:* loading:* sessions:*
 -- SENDS   notifications:*
--- INCLUDE pool players servers sessions
+-- INCLUDE pool frames players queue sessions cancel
 
 local budget = tonumber(ARGV[1])
 local now_us, redis_us = clock()

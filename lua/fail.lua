@@ -11,7 +11,7 @@
 -- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:* servers:open server:*
 --         reserved:* active:* quarantine
 -- SENDS   notifications:*
--- INCLUDE pool players servers sessions
+-- INCLUDE pool frames players queue sessions cancel slots servers placing
 
 local node, attempts = ARGV[1], tonumber(ARGV[4])
 local now_us, redis_us = clock()

@@ -12,7 +12,7 @@
 -- CODES   ok, unknown (register again)
 -- TOUCHES clock servers server:* reserved:* active:* ended:* loading:* servers:open session_deadlines
 -- SENDS   none
--- INCLUDE pool servers
+-- INCLUDE pool slots servers
 
 local server_id, lease_us, state = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local server_key, now_us = POOL .. 'server:' .. server_id, clock()

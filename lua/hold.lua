@@ -8,7 +8,7 @@
 --         matched)
 -- TOUCHES clock player:* queue:* held node_players:*
 -- SENDS   none
--- INCLUDE pool players
+-- INCLUDE pool frames players queue
 
 local now_us = clock()
 

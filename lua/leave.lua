@@ -9,7 +9,7 @@
 --         not_in_queue, too_late (only when requested: the session is being placed, or found)
 -- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:*
 -- SENDS   notifications:*
--- INCLUDE pool players servers sessions
+-- INCLUDE pool frames players queue sessions cancel
 
 local now_us, redis_us = clock()
 

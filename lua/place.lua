@@ -9,7 +9,7 @@
 -- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:* servers:open server:*
 --         reserved:* active:*
 -- SENDS   notifications:*
--- INCLUDE pool players servers sessions
+-- INCLUDE pool frames players queue sessions cancel slots placing
 
 local game_mode, node, limit = ARGV[1], ARGV[2], ARGV[5]
 local now_us, redis_us = clock()

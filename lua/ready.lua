@@ -10,7 +10,7 @@
 -- CODES   ok, not_in_queue, wrong_session_id
 -- TOUCHES clock player:* loading:* sessions:* servers:open server:* reserved:* active:*
 -- SENDS   none
--- INCLUDE pool players servers sessions
+-- INCLUDE pool sessions slots placing
 
 local node = ARGV[1]
 local now_us = clock()

@@ -12,7 +12,7 @@
 -- CODES   ok, taken_over (another connection owns the player), gone (the player left, and Redis has lost nothing)
 -- TOUCHES clock player:* left:* queue:* waiting:* held nodes node_players:* loading:* match:* sessions:*
 -- SENDS   notifications:* node:*
--- INCLUDE pool players servers sessions
+-- INCLUDE pool frames players queue sessions cancel missed
 
 local now_us, redis_us = clock()
 local epoch_now = call('HGET', KEYS[1], 'epoch') or ''

@@ -9,7 +9,7 @@
 -- CODES   created, renewed, replaced (a new incarnation)
 -- TOUCHES clock servers server:* reserved:* active:* ended:* servers:open quarantine session_deadlines
 -- SENDS   none
--- INCLUDE pool servers
+-- INCLUDE pool slots servers
 
 local server_id, incarnation, lease_us = ARGV[1], ARGV[2], tonumber(ARGV[12])
 local server_key = POOL .. 'server:' .. server_id

@@ -8,7 +8,7 @@
 -- CODES   held, dropped
 -- TOUCHES clock node_players:* player:* queue:* held
 -- SENDS   none
--- INCLUDE pool players
+-- INCLUDE pool frames players queue
 
 local node, grace_us = ARGV[1], tonumber(ARGV[2])
 local now_us = clock()

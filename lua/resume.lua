@@ -10,7 +10,7 @@
 -- CODES   ok, invalid_resume_token, stale (since it was asked another connection has got the player)
 -- TOUCHES clock player:* left:* queue:* waiting:* held nodes node_players:* loading:* match:*
 -- SENDS   node:*
--- INCLUDE pool players servers sessions
+-- INCLUDE pool frames players sessions missed
 
 local now_us, redis_us = clock()
 local epoch = call('HGET', KEYS[1], 'epoch') or ''

@@ -9,7 +9,7 @@
 -- CODES   none
 -- TOUCHES clock player:* paused modes queue:* waiting:* loading:* sessions:* servers:open
 -- SENDS   notifications:*
--- INCLUDE pool players servers sessions
+-- INCLUDE pool frames slots
 
 local game_mode, size, cap = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local seed, loading_timeout_us = ARGV[4], tonumber(ARGV[5])

@@ -44,3 +44,9 @@ def test_what_the_architecture_names_exists() -> None:
     named = {word for label in re.findall(r": (.*)", chart) for word in re.findall(r"\b[a-z]+_[a-z]+\b", label)}
     assert named
     assert named <= scripts
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_lua_function_stands_where_a_page_says(page: str) -> None:
+    for function, path in re.findall(r"`(\w+)`\s+in\s+`(lua/[\w/]+\.lua)`", read(page)):
+        assert re.search(rf"^local function {function}\(", read(path), re.MULTILINE), f"{function} in {path}"
