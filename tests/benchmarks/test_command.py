@@ -49,6 +49,12 @@ def test_the_smallest_burst(variant: str) -> None:
         assert figures[f"{part}_cpu_us_per_match"] > 0
 
 
+def test_a_burst_may_have_others_before_it() -> None:
+    first, second = measure(here(), Burst(count=40, earlier=2), 2)
+    assert first["players_left"] == second["players_left"] == 0
+    assert first["matches_per_second"] > 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_an_interrupted_run(number: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--only", "burst-1000"]

@@ -29,15 +29,21 @@ class Burst:
     nodes: int = 1
     workers: int = 1
     append_only: bool = False
+    earlier: int = 0  # bursts on the same stack before it, whose players Redis still remembers
     variant: Variant = "match-server"
 
     def naive(self) -> "Burst":
-        """The same burst on the naive variant, which knows neither batches nor other nodes."""
-        return replace(self, variant="naive", batch=False, nodes=1, workers=1, append_only=False)
+        """The same burst on the naive variant, which knows neither batches nor other nodes, and remembers nobody."""
+        return replace(self, variant="naive", batch=False, nodes=1, workers=1, append_only=False, earlier=0)
 
 
 def measure(layout: Layout, burst: Burst, repeat: int) -> list[Figures]:
-    """Figures of each repetition, on one stack, after a small burst that warms it up."""
+    """Figures of each repetition."""
+    return [_on_a_stack_of_its_own(layout, burst) for _ in range(repeat)]
+
+
+def _on_a_stack_of_its_own(layout: Layout, burst: Burst) -> Figures:
+    """Each repetition begins alike: nothing of those before it is left, but for what `earlier` asks for."""
     with Stack(
         layout,
         variant=burst.variant,
@@ -46,10 +52,10 @@ def measure(layout: Layout, burst: Burst, repeat: int) -> list[Figures]:
         workers=burst.workers,
         append_only=burst.append_only,
     ) as stack:
-        capacity = repeat * burst.count // burst.players + _WARM_UP_PLAYERS
+        capacity = (burst.earlier + 1) * burst.count // burst.players + _WARM_UP_PLAYERS
         stack.start_server(capacity=capacity, batch=burst.batch)
         warm_up(stack)
-        return [_once(stack, burst) for _ in range(repeat)]
+        return [_once(stack, burst) for _ in range(burst.earlier + 1)][-1]
 
 
 def case(name: str, about: str, burst: Burst, *, quick: bool = False) -> Case:

@@ -15,6 +15,7 @@ CASES: tuple[Case, ...] = (
     burst.case("burst-5000-loading", f"5,000 {_TO_LOADING}", Burst(count=5000, whole=False)),
     burst.case("burst-5000-single", f"5,000 {_SINGLE}", Burst(count=5000, batch=False)),
     burst.case("burst-5000", f"5,000 {_BATCHED}", Burst(count=5000), quick=True),
+    burst.case("burst-5000-fifth", f"5,000 {_BATCHED}; the fifth time in a row", Burst(count=5000, earlier=4)),
     burst.case("burst-5000-aof", f"5,000 {_BATCHED}; Redis with AOF", Burst(count=5000, append_only=True)),
     burst.case("teams-2", "matches of 2, 3,000 players at once", Burst(count=3000)),
     burst.case("teams-10", "matches of 10, 3,000 players at once", Burst(count=3000, players=10)),
