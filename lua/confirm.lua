@@ -18,13 +18,13 @@ local now = int(now_us)
 local live = {} -- by server: the ids of its new sessions
 local game_modes = {}
 
-local function tell_players(session, session_id, tail, answer)
+local function tell_players(session, tail, answer)
   for _, player in ipairs(session.players) do
     local player_key = POOL .. 'player:' .. player
     local f = call('HMGET', player_key, 'loading_session_id', 'seq', 'node', 'connection')
     if f[1] == session.id then
       local seq = next_seq(f[2], redis_us)
-      call('HSET', player_key, 'state', 'matched', 'since', now, 'seq', seq, 'session_id', session_id)
+      call('HSET', player_key, 'state', 'matched', 'since', now, 'seq', seq)
       call('EXPIRE', player_key, keep_seconds)
       gather('SREM', POOL .. 'node_players:' .. f[3], player)
       if f[4] == '' then
@@ -59,7 +59,7 @@ local function decide(loading_session_id, attempt, session_id, server_address)
   gather('ZADD', POOL .. 'matched:' .. session.game_mode, now, loading_session_id)
   gather('ZREM', POOL .. 'sessions:allocating:' .. session.game_mode, loading_session_id)
   local answer = { 'matched', math.floor((now_us - session.created) / 1000) }
-  tell_players(session, session_id, tail, answer)
+  tell_players(session, tail, answer)
   return answer
 end
 

@@ -1,5 +1,6 @@
 """What operators and metrics see of a pool, queues and players, and the one thing that operators set: pauses."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ class OperatorStore:
         await command(self._redis, "SADD" if paused else "SREM", key, game_mode)
 
     async def player(self, player_id: str) -> dict[str, str] | None:
-        """A player's record, with `held_until` when its link is lost; None without a record.
+        """A player's record, with `held_until` when its link is lost, `session_id` once matched; None without a record.
 
         Its times are microseconds of the pool's clock; `stopped_us` is what that one is behind Redis' own, which
         shows `redis_us`.
@@ -90,4 +91,9 @@ class OperatorStore:
             found["held_until"] = str(int(held_until))
         found["stopped_us"] = (stopped_us or b"0").decode()
         found["redis_us"] = str(seconds * 1_000_000 + microseconds)
+        if found["state"] == "matched":
+            # All its players share this part of `match_found`: what follows the frame's own `seq`.
+            match = await command(self._redis, "GET", f"{self._prefix}match:{found['loading_session_id']}")
+            if match is not None:
+                found["session_id"] = json.loads(b"{" + match[1:])["session_id"]
         return found
