@@ -13,7 +13,7 @@ from match_server.actors.matchmaker import JourneyRequest, MatchmakerMessage, Ti
 from match_server.actors.port import Closed, Inbound, Port, SessionMessage
 from match_server.actors.session import Session
 from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
-from match_server.errors import CloseCode, InvalidMessage
+from match_server.errors import CloseCode, InvalidMessage, StoreUnavailable
 from match_server.protocol import decode_client
 from match_server.redis_clock import RedisClock
 from match_server.resume_tokens import TokenMint
@@ -24,6 +24,9 @@ from tests.unit.virtual_time import until_quiet
 PLAYER, MODE, CONNECTION, NODE = "ann", "Normal_1v1", "c0ffee", "node-1"
 ENQUEUED_AT, EPOCH = "1000", "epoch-1"
 QUEUED_SEQ = 100
+SESSION_A = "aaaaaaaa-0000-4000-8000-000000000000"
+SESSION_B = "bbbbbbbb-0000-4000-8000-000000000000"
+AWAY = StoreUnavailable("Redis is away")
 
 
 def mint_with(secret: str) -> TokenMint:
