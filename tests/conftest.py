@@ -20,6 +20,7 @@ pytest.register_assert_rewrite(
     "tests.store.invariants",
     "tests.store.pool",
     "tests.store.raw_pool",
+    "tests.store.world",
     "tests.unit.matchmaker_bench",
     "tests.unit.subscriber_world",
     "tests.unit.websocket_link",
