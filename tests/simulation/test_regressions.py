@@ -141,18 +141,6 @@ def test_seed_755_queued_is_delivered_though_the_channel_lost_it() -> None:
     run(scenario())
 
 
-def test_seed_54_a_client_is_not_told_twice_that_it_is_queued() -> None:
-    """The match in between was formed and cancelled while the link was silent."""
-
-    async def scenario() -> None:
-        async with table() as t:
-            await t.be_queued()
-            await t.channel(match_cancelled(300, SESSION_A), queued(301, requeued=True))
-            assert t.sent_types() == []
-
-    run(scenario())
-
-
 def test_seed_866_a_client_is_not_told_twice_to_load_one_session() -> None:
     """An older connection's resume ran late, and this one took its player back under a new `seq`."""
 
@@ -188,19 +176,6 @@ def test_seed_1805_an_enqueue_that_runs_late_begins_no_journey_over_the_match_of
     assert pool.enqueue("ann", connection="ann/0", asked_us=asked) == ["stale"]
     assert pool.said_to_node("n1") == []
     assert pool.session_of("ann") == order.loading_session_id
-
-
-def test_seed_1317_the_cancellation_of_a_later_session_ends_the_one_that_the_client_loads() -> None:
-    """The record keeps one cancellation; the client was put back into the queue without a word about its own match."""
-
-    async def scenario() -> None:
-        async with table() as t:
-            await t.be_loading(SESSION_A)
-            await t.channel(match_cancelled(300, SESSION_B), queued(301, requeued=True))
-            cancelled, _ = t.sent()
-            assert cancelled["loading_session_id"] == SESSION_A
-
-    run(scenario())
 
 
 def test_seed_266_what_a_reassertion_answers_comes_before_the_match_that_overtook_it() -> None:

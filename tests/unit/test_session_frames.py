@@ -119,7 +119,10 @@ def test_a_player_that_left_by_another_connection_and_queued_anew_is_told_that_i
 
 
 def test_a_cancellation_of_a_session_that_the_client_never_heard_of_ends_the_one_it_loads() -> None:
-    """A record keeps the last cancellation alone: the one of the session that the client loads is lost."""
+    """A record keeps the last cancellation alone: the one of the session that the client loads is lost.
+
+    Seed 1317 of the simulation was put back into the queue without a word about its own match.
+    """
 
     async def scenario() -> None:
         async with table() as t:
@@ -133,6 +136,8 @@ def test_a_cancellation_of_a_session_that_the_client_never_heard_of_ends_the_one
 
 
 def test_a_cancellation_is_dropped_where_the_client_knows_of_no_session() -> None:
+    """Seed 54 of the simulation was told twice that it is queued: the match came and went on a silent link."""
+
     async def scenario() -> None:
         async with table() as t:
             await t.be_queued()
