@@ -94,13 +94,19 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+        self._abort_after(self.close_timeout)
+
+    def _abort_after(self, seconds: float) -> None:
+        """Free the transport then, however much lies unread. uvicorn stops this timer when the connection is lost."""
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def shutdown(self) -> None:
         """This node stops: tell the peer, and do not wait long for one that does not read."""
         if self.handshake_complete:
             self.close(CloseCode.RESTARTING)
-            self.loop.call_later(1.0, self.transport.abort)
+            self._abort_after(1.0)
         else:
             super().shutdown()
 
@@ -116,7 +122,7 @@ class PlayerConnection(WebSocketsSansIOProtocol):
             self.peer_closed = True
         super().handle_close(event)
         # It may have said its last without reading ours: the transport would wait for that for ever.
-        self.loop.call_later(self.close_timeout, self.transport.abort)
+        self._abort_after(self.close_timeout)
 
     def handle_ping(self) -> None:
         """Answer, unless the answers to earlier pings lie there unread."""
@@ -172,7 +178,7 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.close_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
+        self._abort_after(_LINGER_SECONDS)
 
     def handle_cont(self, event: Frame) -> None:
         """As uvicorn's; but a message of countless empty parts has no size that would be too large."""

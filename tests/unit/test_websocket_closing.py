@@ -110,12 +110,21 @@ def test_shutdown_says_1012_and_does_not_wait_long_for_who_does_not_read() -> No
     run(scenario())
 
 
-def test_no_timer_outlives_its_connection() -> None:
+@pytest.mark.parametrize("end", ["node", "peer", "stop"])
+def test_no_timer_outlives_its_connection(end: str) -> None:
     async def scenario() -> None:
         async with opened() as link:
-            link.connection.close(CloseCode.TAKEN_OVER)
+            match end:
+                case "node":
+                    link.connection.close(CloseCode.TAKEN_OVER)
+                case "peer":
+                    link.client.send_close(1000)
+                case "stop":
+                    link.connection.shutdown()
             await link.exchange()
+            assert link.transport.lost
             await asyncio.sleep(200)
             assert not link.transport.aborted
+            assert not link.transport.aborted_when_lost
 
     run(scenario())

@@ -29,6 +29,7 @@ class FakeTransport(asyncio.Transport):
         self.peer_reads = True
         self.unread = 0
         self.closing = self.aborted = self.lost = self.reading_paused = self.wrote_eof = False
+        self.aborted_when_lost = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return {"peername": ("203.0.113.9", 4711), "sockname": ("127.0.0.1", 8080)}.get(name, default)
@@ -60,7 +61,9 @@ class FakeTransport(asyncio.Transport):
 
     def abort(self) -> None:
         self.closing = True
-        if not self.lost:
+        if self.lost:
+            self.aborted_when_lost = True
+        else:
             self.aborted = True
             self._lose()
 
