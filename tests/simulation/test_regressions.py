@@ -209,7 +209,7 @@ def test_seed_266_a_repeated_loading_complete_is_accepted_though_redis_has_forgo
 
 
 def test_seed_649_after_the_end_nothing_of_another_connections_journey_is_passed_on() -> None:
-    """Its `queued` carries that journey's resume token."""
+    """It carries that journey's resume token; but its end alone, whatever the token, is enough to hold it back."""
 
     async def scenario() -> None:
         async with table() as t:

@@ -27,6 +27,7 @@ class RawServer:
         self._handler = handler
         self.requests: list[bytes] = []
         self.connections = 0
+        self.left = asyncio.Event()  # a client has closed its connection
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -39,6 +40,7 @@ class RawServer:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.left.set()
             writer.close()
 
 
@@ -212,10 +214,14 @@ def test_a_second_answer_behind_the_first_is_not_the_next_calls() -> None:
 
 def test_a_provider_that_was_closed_has_no_connection_left() -> None:
     async def scenario() -> None:
-        async with raw_server(answering(json.dumps(GOOD).encode())) as (_, endpoint):
+        body = json.dumps({"sessions": [entry(1, **GOOD)]}).encode()
+        async with raw_server(answering(body)) as (raw, endpoint):
             provider = HttpProvider(timeout_seconds=TIMEOUT_SECONDS)
-            await provider.create([order(endpoint=endpoint)])
+            await provider.create([order(endpoint=endpoint, batch=True)])
+            assert not raw.left.is_set(), "a connection for batches is kept"
             await provider.aclose()
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await raw.left.wait()
             await provider.aclose()
 
     asyncio.run(scenario())
