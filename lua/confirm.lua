@@ -11,7 +11,7 @@
 -- SENDS   notifications:*
 -- INCLUDE pool frames sessions slots
 
-local keep_seconds = tonumber(ARGV[1])
+local keep_seconds = ARGV[1]
 local now_us, redis_us = clock()
 local now = int(now_us)
 
