@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
+import structlog
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
@@ -24,9 +25,12 @@ from redis.asyncio.connection import parse_url
 from match_server.errors import SettingsError
 from match_server.protocol import GAME_MODE_PATTERN
 
+log = structlog.get_logger(__name__)
+
 ENV_PREFIX = "MATCH_"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 MIN_PLAYERS, MAX_PLAYERS = 2, 100
+_TYPING_ERROR = 0.75  # as alike as `prot` and `port`, by difflib's ratio
 # Kubernetes adds these, after the prefix, for a service that is named match-something.
 _SERVICE_LINK = re.compile(r"(.+_)?(service_host|service_port(_.+)?|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)")
 
@@ -46,8 +50,10 @@ def _game_modes(value: Any) -> Any:
         pairs = [part.strip().rpartition(":")[::2] for part in value.split(",") if part.strip()]
     elif isinstance(value, dict):
         pairs = list(value.items())
-    else:
+    elif isinstance(value, tuple):
         return value
+    else:
+        raise ValueError("expected a table: [game_modes], and in it Normal_1v1 = 2")
     if not pairs:
         raise ValueError("expected name:players, for example Normal_1v1:2")
     modes: dict[str, GameMode] = {}
@@ -207,12 +213,16 @@ def load_settings(**options: Any) -> Settings:
     """Read the settings; an option that is None counts as not given.
 
     Raises:
-        SettingsError: one readable line per wrong setting, each naming its variable. One that has our prefix and is no
-            setting is wrong, too: somebody meant it to set something.
+        SettingsError: one readable line per wrong setting, each naming its variable. One that has our prefix and nearly
+            the name of a setting is wrong, too: somebody meant it, and a key that is not set leaves a door open.
     """
     wrong: list[str] = []
     try:
-        wrong += [f"{variable(name)}: {_no_setting(name, variable)}" for name in sorted(_unknown_variables())]
+        for name in sorted(_unknown_variables()):
+            if _nearest(name):
+                wrong.append(f"{variable(name)}: {_no_setting(name, variable)}")
+            else:
+                log.warning("unknown_setting", variable=variable(name), fix="see match-server --help")
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         wrong += [_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
@@ -246,9 +256,13 @@ def _unknown_variables() -> Iterator[str]:
             yield name
 
 
+def _nearest(name: str) -> str | None:
+    return next(iter(difflib.get_close_matches(name, KNOWN, n=1, cutoff=_TYPING_ERROR)), None)
+
+
 def _no_setting(name: str, shown: Callable[[str], str] = str) -> str:
-    close = difflib.get_close_matches(name, KNOWN, n=1)
-    return f"no such setting; did you mean {shown(close[0])}?" if close else "no such setting; see match-server --help"
+    nearest = _nearest(name)
+    return "no such setting; " + (f"did you mean {shown(nearest)}?" if nearest else "see match-server --help")
 
 
 def _default(info: FieldInfo) -> str:

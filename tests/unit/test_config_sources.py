@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from structlog.typing import EventDict
 
 from match_server.config import GameMode, load_settings
 from tests.unit.settings_refusal import refusal
@@ -40,6 +41,13 @@ def test_game_modes_may_be_a_table_of_the_toml_file(monkeypatch: pytest.MonkeyPa
     assert loaded.key_prefix == "{eu}:"
 
 
+@pytest.mark.parametrize("table", ["[[game_modes]]\nname = 'Solo mode!'\nplayers = 1\n", "game_modes = ['Duel:2']\n"])
+def test_game_modes_of_another_form_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, table: str) -> None:
+    (tmp_path / "match.toml").write_text(table)
+    monkeypatch.setenv("MATCH_CONFIG", str(tmp_path / "match.toml"))
+    assert refusal() == "MATCH_GAME_MODES: expected a table: [game_modes], and in it Normal_1v1 = 2"
+
+
 def test_the_toml_file_may_be_named_in_dotenv_like_any_other_setting(tmp_path: Path) -> None:
     (tmp_path / "match.toml").write_text("port = 1234\n")
     (tmp_path / ".env").write_text(f"MATCH_CONFIG={tmp_path / 'match.toml'}\n")
@@ -60,12 +68,10 @@ def test_variables_of_other_programs_are_none_of_its_business(monkeypatch: pytes
     [
         ("MATCH_GAMEMODES", "did you mean MATCH_GAME_MODES?"),
         ("match_sever_key", "did you mean MATCH_SERVER_KEY?"),
-        ("MATCH_SERVER_PORT", "did you mean"),  # Kubernetes' has a URL
-        ("MATCH_OF_THE_DAY", "see match-server --help"),
-        ("MATCH_", "see match-server --help"),
+        ("MATCH_PROT", "did you mean MATCH_PORT?"),
     ],
 )
-def test_a_variable_that_begins_like_a_setting_and_is_none_is_refused(
+def test_a_variable_that_is_nearly_a_setting_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, told: str
 ) -> None:
     """It was meant to set something: a key that is not set leaves a door open."""
@@ -78,6 +84,16 @@ def test_a_variable_that_begins_like_a_setting_and_is_none_is_refused(
     monkeypatch.delenv(name)
     (tmp_path / ".env").write_text(f"{name}=1\n")
     assert refusal() == line
+
+
+@pytest.mark.parametrize("name", ["MATCH_OF_THE_DAY", "MATCH_LOG_LEVEL", "MATCH_WS_URL", "MATCH_SERVER_PORT", "MATCH_"])
+def test_a_variable_that_only_begins_like_a_setting_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, logs: list[EventDict], name: str
+) -> None:
+    """A script that starts a node may have names of its own."""
+    monkeypatch.setenv(name, "1")
+    assert load_settings().port == 8080
+    assert [(line["event"], line["variable"]) for line in logs] == [("unknown_setting", name)]
 
 
 def test_each_variable_that_is_no_setting_has_its_line_beside_the_wrong_values(monkeypatch: pytest.MonkeyPatch) -> None:
