@@ -86,6 +86,7 @@ def subject(made: str, key: str = KEY) -> str | None:
 def test_a_valid_token_names_its_player() -> None:
     assert subject(token()) == "ann"
     assert subject(token(exp=time.time() + 60, name="Ann", roles=["x"])) == "ann"
+    assert subject(token(iat=time.time() + 5)) == "ann", "the issuer's clock may be ahead"
 
 
 def test_a_browser_may_bring_it_in_the_query() -> None:
@@ -105,7 +106,6 @@ def test_without_a_token_there_is_no_player() -> None:
         token(exp=time.time() - 1),
         token(exp="tomorrow"),
         token(nbf=time.time() + 86_400),
-        token(iat=time.time() + 86_400),
         token(key="k" * 64, algorithm="HS512"),
         token(key=KEY + "k" * 16, algorithm="HS384"),
         token(sub=""),
