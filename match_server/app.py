@@ -325,7 +325,7 @@ class Node:
             )
 
         operators = OperatorEndpoints(settings=settings, registry=stores.registry, store=stores.operators)
-        health = HealthEndpoints(settings=settings, not_ready=not_ready, render_metrics=render_metrics)
+        health = HealthEndpoints(not_ready=not_ready, render_metrics=render_metrics)
         servers = ServerEndpoints(settings=settings, registry=stores.registry)
         return Starlette(
             routes=[

@@ -7,23 +7,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from match_server.config import Settings
-from match_server.web.access import require_key
 from match_server.web.problems import problem
 
 
 class HealthEndpoints:
-    """What a node says of itself. Metrics need MATCH_ADMIN_KEY, where one is set; the checks need none."""
+    """What a node says of itself. None of it needs a key."""
 
     def __init__(
         self,
         *,
-        settings: Settings,
         not_ready: Callable[[], Awaitable[str | None]],
         render_metrics: Callable[[], Awaitable[bytes]],
     ) -> None:
         """`not_ready` gives the reason why this node is not ready, or None."""
-        self._settings = settings
         self._not_ready = not_ready
         self._render_metrics = render_metrics
 
@@ -44,7 +40,6 @@ class HealthEndpoints:
         reason = await self._not_ready()
         return problem(503, reason) if reason else JSONResponse({"status": "ready"})
 
-    async def metrics(self, request: Request) -> Response:
+    async def metrics(self, _request: Request) -> Response:
         """`GET /metrics`, for Prometheus."""
-        require_key(request.headers, self._settings.admin_key, "MATCH_ADMIN_KEY")
         return Response(await self._render_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
