@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- expire_servers: drop dedicated servers whose lease ran out (their sessions count as lost), free the slots of
--- sessions past their server's `max_session_seconds`, and let quarantined servers be probed.
+-- sessions past their server's `max_session_seconds`, and let servers that failed or were full be asked again.
 --
 -- KEYS    clock
 -- ARGV    limit
@@ -26,6 +26,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', POOL .. 'session_deadlines', '-inf
 end
 for _, server_id in ipairs(call('ZRANGEBYSCORE', POOL .. 'quarantine', '-inf', int(now_us), 'LIMIT', 0, limit)) do
   call('ZREM', POOL .. 'quarantine', server_id)
+  call('HDEL', POOL .. 'server:' .. server_id, 'full')
   refresh_server(server_id, now_us)
 end
 return { lost_servers, lost_sessions, overdue }

@@ -9,7 +9,7 @@
 -- CODES   placed (the order of the next attempt follows), waiting (for a slot), cancelled (the attempts are used up),
 --         stale (another attempt owns the allocation, or it was given up)
 -- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:* servers:open server:*
---         reserved:* active:* quarantine
+--         reserved:* active:* ended:* quarantine
 -- SENDS   notifications:*
 -- INCLUDE pool frames players queue sessions cancel slots servers placing
 
@@ -24,13 +24,14 @@ local function settle(session, outcome)
   if outcome == 'lost' or call('HEXISTS', reserved, session.id) == 0 then
     return
   end
-  if outcome == 'unknown' then
+  local ended = outcome == 'unknown' and call('ZREM', POOL .. 'ended:' .. session.server, session.id) == 1
+  if outcome == 'unknown' and not ended then
     call('HSET', reserved, session.id, 'unknown 0')
   else
     call('HDEL', reserved, session.id)
   end
   if outcome == 'full' then
-    call('HSET', server_key, 'full', '1')
+    mark_full(session.server, now_us)
     if call('HGET', server_key, 'probe') == session.id then
       call('HDEL', server_key, 'probe') -- the quarantine's probe may be repeated once there is room
     end

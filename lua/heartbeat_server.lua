@@ -6,7 +6,7 @@
 -- ARGV    server_id lease_us state beat listed_count absent_count; per session: session_id
 -- WHERE   the sessions come in three runs: slots that it still runs, slots that it left out of its list (absent),
 --         and sessions on its list that have no slot (strangers)
---         state: live or draining; beat names this heartbeat, so that its repeat counts no absence twice
+--         state: live or draining, or empty: as before; beat names this heartbeat, so that its repeat counts no absence twice
 -- RETURN  code session_id...
 --         the sessions are for the server to end
 -- CODES   ok, unknown (register again)
@@ -22,7 +22,10 @@ if call('EXISTS', server_key) == 0 then
 end
 local repeated = call('HGET', server_key, 'beat') == ARGV[4]
 call('ZADD', POOL .. 'servers', int(now_us + lease_us), server_id)
-call('HSET', server_key, 'state', state, 'beat', ARGV[4])
+call('HSET', server_key, 'beat', ARGV[4])
+if state ~= '' then
+  call('HSET', server_key, 'state', state)
+end
 call('HDEL', server_key, 'full')
 local answer = { 'ok' }
 
@@ -37,7 +40,7 @@ local first_stranger = first_absent + ARGV[6]
 for i = 7, first_absent - 1 do -- there after all, or of unknown fate and now known to live: such a one must end
   if call('HEXISTS', active, ARGV[i]) == 1 then
     call('HSET', active, ARGV[i], 0)
-  elseif string.sub(call('HGET', reserved, ARGV[i]) or '', 1, 7) == 'unknown' then
+  elseif is_unknown(server_id, ARGV[i]) then
     call('HSET', reserved, ARGV[i], 'unknown 0')
     if abandoned(ARGV[i]) then
       answer[#answer + 1] = ARGV[i]

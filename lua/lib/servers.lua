@@ -1,4 +1,9 @@
--- Dedicated servers that fail, go, or end a session.
+-- Dedicated servers that fail, fill up, go, or end a session.
+
+-- Look at a server again then: what keeps it from being asked is over.
+local function look_again(server_id, at_us)
+  call('ZADD', POOL .. 'quarantine', 'GT', int(at_us), server_id)
+end
 
 -- Half a second after the first failure in a row, twice as long after each further one, half a minute at most.
 local function quarantine(server_id, now_us)
@@ -6,13 +11,30 @@ local function quarantine(server_id, now_us)
   local until_us = now_us + math.min(30000000, 500000 * 2 ^ math.min(failures - 1, 10))
   call('HSET', POOL .. 'server:' .. server_id, 'quarantined_until', int(until_us))
   call('HDEL', POOL .. 'server:' .. server_id, 'probe')
-  call('ZADD', POOL .. 'quarantine', int(until_us), server_id)
+  look_again(server_id, until_us)
 end
 
--- A session is over: free its slot. A tombstone meets the confirmation that may still be on its way.
+-- It refused for want of room: no slots until it is heard again, or for five seconds if it says nothing.
+local function mark_full(server_id, now_us)
+  call('HSET', POOL .. 'server:' .. server_id, 'full', '1')
+  look_again(server_id, now_us + 5000000)
+end
+
+-- Whether nobody knows if a create made its session: it had no answer, and was given up.
+local function is_unknown(server_id, session_id)
+  local since = call('HGET', POOL .. 'reserved:' .. server_id, session_id)
+  return since and string.sub(since, 1, 7) == 'unknown'
+end
+
+-- A session is over: free its slot, also where nobody knew that it had begun. A tombstone meets the confirmation that
+-- may still be on its way.
 local function free_slot(server_id, session_id, now_us)
   if call('HDEL', POOL .. 'active:' .. server_id, session_id) == 1 then
     call('ZREM', POOL .. 'session_deadlines', server_id .. ' ' .. session_id)
+    return true
+  end
+  if is_unknown(server_id, session_id) then
+    call('HDEL', POOL .. 'reserved:' .. server_id, session_id)
     return true
   end
   local ended = POOL .. 'ended:' .. server_id

@@ -84,9 +84,12 @@ class RegistryStore:
         return str(codes[0])
 
     async def heartbeat(
-        self, server_id: str, *, draining: bool, active_sessions: Sequence[str] | None
+        self, server_id: str, *, draining: bool | None, active_sessions: Sequence[str] | None
     ) -> list[str] | None:
-        """Extend a server's lease and compare its sessions with its slots. None in `active_sessions` compares nothing.
+        """Extend a server's lease and compare its sessions with its slots.
+
+        Without `draining` the server goes on as before. Without `active_sessions` only slots of unknown fate are looked
+        at: a server that keeps no list cannot deny them otherwise.
 
         Returns:
             The sessions that the server is to end; None when the server is not known.
@@ -95,7 +98,7 @@ class RegistryStore:
             StoreUnavailable: Redis gave no answer.
         """
         still, absent, strangers = await self._compare(server_id, active_sessions)
-        state = "draining" if draining else "live"
+        state = "" if draining is None else "draining" if draining else "live"
         beat = secrets.token_hex(8)
         to_end: list[str] = []
         runs = [(kind, session) for kind, part in enumerate((still, absent, strangers)) for session in part]
@@ -158,9 +161,9 @@ class RegistryStore:
         Only these differences are worth a script's time; it looks again at each, so a slot that changed since this
         reading is judged by what it is then.
         """
-        if listed is None:
-            return [], [], []
         reserved = await self._slots(f"{self._prefix}reserved:{server_id}")
+        if listed is None:
+            return [], [s for s, v in reserved.items() if v.startswith(b"unknown")], []
         active = await self._slots(f"{self._prefix}active:{server_id}")
         slots = reserved | active
         there = set(listed)

@@ -31,9 +31,9 @@ class RegisterBody(_Body):
     control_url: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
     address: Printable
     capacity: int = Field(ge=1, le=100_000)
-    batch: bool = False
+    batch: bool | None = None
     max_session_seconds: float | None = Field(None, gt=0, le=31_536_000, allow_inf_nan=False)
-    active_sessions: list[SessionId] = Field(default=[], max_length=100_000)
+    active_sessions: list[SessionId] | None = Field(None, max_length=100_000)
     game_modes: list[GameModeName] | None = Field(None, max_length=100)
     region: Annotated[str, StringConstraints(max_length=64, pattern=r"^[\x20-\x7e]*$")] | None = None
 
@@ -42,7 +42,7 @@ class HeartbeatBody(_Body):
     """`PUT /servers/{server_id}/heartbeat`."""
 
     active_sessions: list[SessionId] | None = Field(None, max_length=100_000)
-    draining: bool = False
+    draining: bool | None = None
 
 
 async def read_body(request: Request, model: type[B], *, empty: bytes | None = None) -> B:

@@ -55,7 +55,7 @@ async def on_http_exception(_request: Request, error: Exception) -> Problem:
 
 async def on_store_unavailable(_request: Request, _error: Exception) -> Problem:
     """Starlette's handler of `StoreUnavailable`."""
-    return problem(503, "Redis is out of reach; try again", headers={"Retry-After": "1"})
+    return problem(503, "Redis cannot serve this now; try again", headers={"Retry-After": "1"})
 
 
 async def on_bug(request: Request, error: Exception) -> Problem:

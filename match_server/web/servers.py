@@ -58,11 +58,11 @@ class ServerEndpoints:
                 host=endpoint.host,
                 address=body.address,
                 capacity=body.capacity,
-                batch=body.batch,
+                batch=bool(body.batch),
                 max_session_seconds=body.max_session_seconds,
                 game_modes=tuple(body.game_modes or ()),
                 region=body.region or "",
-                active_sessions=tuple(body.active_sessions),
+                active_sessions=tuple(body.active_sessions or ()),
             )
         )
         if code != "renewed":

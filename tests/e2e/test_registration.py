@@ -202,6 +202,15 @@ def test_a_body_without_end_is_refused_before_it_is_read_whole(node: Node) -> No
     assert node.get("/servers") == {"servers": []}
 
 
+def test_null_stands_for_a_field_that_is_left_out(node: Node) -> None:
+    optional = ("server_id", "incarnation", "batch", "max_session_seconds", "active_sessions", "game_modes", "region")
+    answer = node.http.post("/servers", json={**GOOD, **dict.fromkeys(optional)})
+    assert answer.status_code == 201, answer.text
+    path = f"/servers/{answer.json()['server_id']}"
+    assert node.http.put(f"{path}/heartbeat", json={"active_sessions": None, "draining": None}).status_code == 200
+    node.http.delete(path)
+
+
 def test_unknown_fields_are_ignored(node: Node) -> None:
     assert node.http.post("/servers", json={**GOOD, "colour": "red", "nested": {"a": [1]}}).status_code == 201
     [row] = node.get("/servers")["servers"]

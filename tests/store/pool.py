@@ -301,7 +301,7 @@ class Pool(RawPool):
         return self.do(self.registry.register(registration))
 
     def heartbeat(
-        self, server: str, sessions: Sequence[str] | None = None, *, draining: bool = False
+        self, server: str, sessions: Sequence[str] | None = None, *, draining: bool | None = None
     ) -> list[str] | None:
         """Returns what the server is to end."""
         return self.do(self.registry.heartbeat(server, draining=draining, active_sessions=sessions))

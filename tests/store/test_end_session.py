@@ -36,6 +36,27 @@ def test_an_end_before_the_confirmation_is_noted_for_a_minute(pool: Pool) -> Non
     assert pool.members("ended:s1") == ["another"]
 
 
+def test_the_end_of_a_session_of_unknown_fate_frees_its_slot(pool: Pool) -> None:
+    """Its create had no answer, so nobody knew that it had begun; a server without lists says it by the end alone."""
+    pool.register("s1", capacity=1)
+    order = pool.allocating("ann", "bob")
+    pool.fail(order, "unknown")
+
+    assert pool.run("end_session", "s1", order.loading_session_id) == [b"ended"]
+
+    assert not {"reserved:s1", "ended:s1"} & pool.key_names()
+
+
+def test_an_end_before_its_create_was_given_up_frees_the_slot_then(pool: Pool) -> None:
+    pool.register("s1", capacity=1)
+    order = pool.allocating("ann", "bob")
+    assert pool.run("end_session", "s1", order.loading_session_id) == [b"noted"]
+
+    pool.fail(order, "unknown")
+
+    assert not {"reserved:s1", "ended:s1"} & pool.key_names()
+
+
 def test_an_unknown_server_has_no_sessions_to_end(pool: Pool) -> None:
     with pool.nothing_changes():
         assert pool.run("end_session", "nobody", "x") == [b"unknown"]

@@ -121,6 +121,32 @@ def test_full_counts_no_free_slots_until_the_next_heartbeat(pool: Pool) -> None:
     assert len(pool.place()) == 1
 
 
+def test_a_full_server_that_says_nothing_is_asked_again_after_five_seconds(pool: Pool) -> None:
+    pool.register("s1", capacity=5)
+    pool.fail(pool.allocating("ann", "bob"), "full")
+
+    pool.move_clock(4.9)
+    pool.sweep()
+    assert pool.free("s1") == 0
+    pool.move_clock(0.2)
+    pool.sweep()
+
+    assert pool.free("s1") == 5
+    assert len(pool.place()) == 1
+
+
+def test_a_full_server_that_failed_before_is_not_asked_before_its_five_seconds(pool: Pool) -> None:
+    pool.register("s1", capacity=5)
+    first, second = pool.allocating("ann", "bob"), pool.allocating("cid", "dan")
+    pool.fail(first, "full")
+    pool.fail(second, "error")
+
+    pool.move_clock(1)
+    pool.sweep()
+
+    assert pool.free("s1") == 0
+
+
 def test_an_end_says_that_a_full_server_has_room_again(pool: Pool) -> None:
     pool.register("s1", capacity=5)
     pool.fail(pool.allocating("ann", "bob"), "full")

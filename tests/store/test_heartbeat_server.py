@@ -38,6 +38,9 @@ def test_a_draining_server_takes_no_sessions(pool: Pool) -> None:
     assert pool.free("s1") == 0
     assert pool.servers()["s1"].record["state"] == "draining"
 
+    pool.heartbeat("s1")
+    assert pool.free("s1") == 0, "it has said nothing new"
+
     pool.heartbeat("s1", draining=False)
     assert pool.free("s1") == 1
 
@@ -143,6 +146,26 @@ def test_an_unknown_slot_denied_twice_is_free(pool: Pool) -> None:
     pool.heartbeat("s1", [])
 
     assert pool.hash("reserved:s1") == {}
+
+
+def test_without_lists_an_unknown_slot_is_free_after_two_heartbeats(pool: Pool) -> None:
+    order = unknown_slot(pool)
+
+    pool.heartbeat("s1", None)
+    assert pool.hash("reserved:s1") == {order.loading_session_id: "unknown 1"}
+    pool.heartbeat("s1", None)
+
+    assert pool.hash("reserved:s1") == {}
+
+
+def test_without_lists_a_create_under_way_keeps_its_slot(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+
+    for _ in range(3):
+        pool.heartbeat("s1", None)
+
+    assert pool.confirm(order).code == "matched"
 
 
 def test_an_unknown_slot_listed_in_between_must_be_denied_twice_again(pool: Pool) -> None:

@@ -110,7 +110,7 @@ def test_a_match_that_waits_for_a_slot_is_served_before_new_ones_form(pool: Pool
     for player in ("ann", "bob"):
         pool.ready(player)
     pool.enqueue("cid", "dan")
-    pool.heartbeat("s1")
+    pool.heartbeat("s1", draining=False)
 
     matched = pool.match()
 
