@@ -9,7 +9,8 @@
 --         claimed_seq: of the first frame of this journey on this connection
 -- RETURN  per player: code epoch frame...
 --         the frames are for this connection: what the client has to be told
--- CODES   ok, taken_over (another connection owns the player), gone (the player left, and Redis has lost nothing)
+-- CODES   ok, put_back (what was told of the lost state and is yet on its way is void: the frames are newer),
+--         taken_over (another connection owns the player), gone (the player left, and Redis has lost nothing)
 -- TOUCHES clock player:* left:* queue:* waiting:* held nodes node_players:* loading:* match:* sessions:*
 -- SENDS   notifications:* node:*
 -- INCLUDE pool frames players queue sessions cancel missed
@@ -22,27 +23,28 @@ local function cancelled_frame(seq, told)
     .. '","reason":"state_lost","requeued":true}'
 end
 
--- Write the player as queued, in front, with its original time of waiting; tell what contradicts what it was told.
+-- Write the player as queued, in front, with its original time of waiting. It is told so anew: frames of the lost state
+-- that are yet on their way are older, and void (docs/races.md, 24).
 local function put_back(player, told)
-  local frames, seq, cancelled_seq = {}, int(told.seq), nil
+  local frames, seq, cancelled_seq = {}, next_seq(int(told.seq), redis_us), nil
   if told.state ~= 'queued' then
-    cancelled_seq = next_seq(seq, redis_us)
+    cancelled_seq = seq
     seq = int(cancelled_seq + 1)
-    frames = { cancelled_frame(cancelled_seq, told), queued_frame(seq, told.game_mode, told.resume_token, true) }
+    frames[1] = cancelled_frame(cancelled_seq, told)
   end
+  frames[#frames + 1] = queued_frame(seq, told.game_mode, told.resume_token, true)
   call('DEL', POOL .. 'player:' .. player)
   call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', told.game_mode, 'since', int(now_us),
     'enqueued_at', told.enqueued_at, 'connection', told.connection, 'node', told.node, 'operation', told.operation,
-    'resume_token', told.resume_token, 'seq', seq, 'queued_seq', seq,
+    'resume_token', told.resume_token, 'seq', seq, 'queued_seq', seq, 'requeued', 'true',
     'claimed_seq', int(told.claimed_seq))
   if cancelled_seq then -- for the repeat, should this answer be lost
-    call('HSET', POOL .. 'player:' .. player, 'requeued', 'true', 'cancelled', frames[1],
-      'cancelled_seq', cancelled_seq)
+    call('HSET', POOL .. 'player:' .. player, 'cancelled', frames[1], 'cancelled_seq', cancelled_seq)
   end
   join_node(told.node, player, now_us)
   call('ZADD', POOL .. 'waiting:' .. told.game_mode, told.enqueued_at, player)
   call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)
-  return { 'ok', epoch_now, unpack(frames) }
+  return { 'put_back', epoch_now, unpack(frames) }
 end
 
 -- The record is there, and nobody's or a superseded connection's: this one takes it back, as a resume would.

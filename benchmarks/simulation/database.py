@@ -59,6 +59,7 @@ class Database:
         self.run_id = "run-0"
         self.up = True
         self.paused_until = 0.0
+        self.under_way = 0  # commands that will arrive late
         self.steps = 0
         self._wire = wire
         self._names = {script.sha: name for name, script in scripts.items()}

@@ -132,8 +132,10 @@ class NodeRedis:
 
     def _run_later(self, commands: Sequence[Command], seconds: float) -> None:
         run_id = self._database.run_id
+        self._database.under_way += 1
 
         def arrive() -> None:
+            self._database.under_way -= 1
             if self._database.run_id == run_id and self._database.up:
                 self._trace.note(self._name, "(arrives late)", [_name(command) for command in commands])
                 self._database.run(self._name, commands)

@@ -259,6 +259,7 @@ class World:
         for server in self._servers.values():
             server.leaving = True
         await asyncio.wait(self._serving)
+        await self._until("what came late to end", self._all_ended)
         for node in self._nodes:
             node.stop()
         for node in self._nodes:
@@ -278,6 +279,12 @@ class World:
             if live or known.active or known.reserved:
                 found.append(f"{server_id} runs {live}, has active {known.active}, reserved {known.reserved}")
         return found
+
+    def _all_ended(self) -> list[str]:
+        """Also what a command that arrived late has made of those who had gone: by its lease, or its grace."""
+        found = [f"{self.database.under_way} commands are under way"] if self.database.under_way else []
+        registered = [server_id for server_id, known in read_look(self._look()).servers.items() if known.record]
+        return found + [f"{server_id} is registered" for server_id in registered] + self._all_gone()
 
     async def _until(self, what: str, missing: Callable[[], list[str]]) -> None:
         deadline = asyncio.get_running_loop().time() + _SETTLED_WITHIN_SECONDS

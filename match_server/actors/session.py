@@ -292,6 +292,9 @@ class Session(Actor[SessionMessage]):
             case "ok":
                 current.epoch = answer.fields[0]
                 self._keep_late(answer.fields[1:])
+            case "put_back":
+                current.epoch = answer.fields[0]
+                self._deliver_all([frame.encode() for frame in answer.fields[1:]])
             case "taken_over":
                 self._let_go(current.player_id)
             case "gone":

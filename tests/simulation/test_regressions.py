@@ -53,7 +53,7 @@ def test_seed_101_a_player_told_before_the_first_sweep_is_put_back_when_redis_is
 
     (answer,) = pool.step("duel", Step(reasserts=[told])).reasserts
 
-    assert code(answer) == "ok"
+    assert code(answer) == "put_back"
     assert pool.record("ann")["state"] == "queued"
     assert pool.members("queue:duel:front") == ["ann"]
 

@@ -10,14 +10,24 @@ def test_a_queued_player_that_redis_lost_is_back_in_front_with_its_time(pool: Po
     pool.lose_everything()
 
     told: dict[str, Any] = {"seq": queued["seq"], "claimed": queued["seq"], "enqueued_at": before["enqueued_at"]}
-    assert pool.reassert("ann", **told, epoch="before") == ("ok", [])
+    code, (again,) = pool.reassert("ann", **told, epoch="before")
 
-    record = pool.record("ann")
-    assert record == before | {"since": record["since"], "operation": "3", "claimed_seq": str(queued["seq"])}
+    assert code == "put_back"
+    assert without_seq([again]) == without_seq([queued | {"requeued": True}])
+    assert again["seq"] > queued["seq"], "what was said of the lost state, and is yet on its way, is older"
+    record, seq = pool.record("ann"), str(again["seq"])
+    assert record == before | {
+        "since": record["since"],
+        "operation": "3",
+        "claimed_seq": str(queued["seq"]),
+        "seq": seq,
+        "queued_seq": seq,
+        "requeued": "true",
+    }
     assert pool.members("queue:duel:front") == ["ann"]
     assert pool.score("waiting:duel", "ann") == int(before["enqueued_at"])
     assert pool.members("node_players:n1") == ["ann"]
-    assert pool.frames("ann") == [], "the client was told all this already"
+    assert pool.frames("ann") == []
 
 
 def test_a_loading_player_whose_session_is_lost_is_told_so_and_waits_in_front(pool: Pool) -> None:
@@ -28,7 +38,7 @@ def test_a_loading_player_whose_session_is_lost_is_told_so_and_waits_in_front(po
 
     code, frames = pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before")
 
-    assert code == "ok"
+    assert code == "put_back"
     assert without_seq(frames) == put_back("ann", session, "state_lost")
     assert delivered < frames[0]["seq"] < frames[1]["seq"] == int(pool.record("ann")["seq"])
     assert pool.members("queue:duel:front") == ["ann"]
@@ -39,11 +49,11 @@ def test_the_repeat_says_the_same_again_and_changes_nothing(pool: Pool) -> None:
     session = pool.loading("ann", "bob")
     delivered = pool.frames("ann")[-1]["seq"]
     pool.lose_everything()
-    first = pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before")
+    _, frames = pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before")
 
     with pool.nothing_changes():
-        assert pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before") == first
-    assert pool.catch_up("ann", seq=delivered) == first
+        again = pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before")
+    assert again == pool.catch_up("ann", seq=delivered) == ("ok", frames)
 
 
 def test_all_players_of_a_lost_match_find_each_other_again(pool: Pool) -> None:
@@ -129,7 +139,7 @@ def test_rolled_back_and_requeued_at_once_a_player_stays_with_the_newer_connecti
     bobs = pool.frames("bob")[-1]["seq"]
     pool.put_back(earlier)
 
-    assert pool.reassert("bob", seq=bobs, claimed=bobs, epoch="before")[0] == "ok"
+    assert pool.reassert("bob", seq=bobs, claimed=bobs, epoch="before")[0] == "put_back"
     assert pool.record("ann")["connection"] == "ann/1"
     told = {"seq": queued["seq"], "claimed": resumed["seq"], "connection": "ann/2", "node": "n2"}
     assert pool.reassert("ann", **told, epoch="before")[0] == "ok"
@@ -176,8 +186,8 @@ def test_rolled_back_to_before_the_match(pool: Pool) -> None:
 
     code, frames = pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before")
 
-    assert code == "ok"
-    assert [frame["type"] for frame in frames] == ["match_cancelled", "queued"]
+    assert code == "put_back"
+    assert kinds(frames) == ["match_cancelled", "queued"]
     assert pool.members("queue:duel") == ["bob"]
     assert pool.members("queue:duel:front") == ["ann"]
     assert pool.record("ann")["state"] == "queued"
@@ -193,9 +203,9 @@ def test_rolled_back_to_a_match_that_was_cancelled_since(pool: Pool) -> None:
     pool.put_back(earlier)
     pool.everything_said()
 
-    answer = pool.reassert("ann", seq=delivered, enqueued_at=enqueued_at, epoch="before")
+    code, frames = pool.reassert("ann", seq=delivered, enqueued_at=enqueued_at, epoch="before")
 
-    assert answer == ("ok", [])
+    assert (code, kinds(frames)) == ("put_back", ["queued"])
     assert f"loading:{session}" not in pool.key_names()
     assert pool.record("ann")["state"] == pool.record("bob")["state"] == "queued"
     assert pool.members("queue:duel:front") == ["ann", "bob"]
@@ -298,11 +308,12 @@ def test_an_emptied_redis_that_the_older_connection_reached_first_gives_the_play
     (first,) = pool.frames("ann")
     resumed, queued = pool.resume("ann", connection="ann/2")[1]
     pool.lose_everything()
-    assert pool.reassert("ann", seq=first["seq"], claimed=first["seq"], epoch="before") == ("ok", [])
+    code, frames = pool.reassert("ann", seq=first["seq"], claimed=first["seq"], epoch="before")
+    assert code == "put_back"
 
     told = {"seq": queued["seq"], "claimed": resumed["seq"], "connection": "ann/2"}
     assert pool.catch_up("ann", **told) == ("behind", [])
-    assert pool.reassert("ann", **told, epoch="before") == ("ok", [])
+    assert pool.reassert("ann", **told, epoch="before") == ("ok", frames)
 
     assert pool.record("ann")["connection"] == "ann/2"
     assert pool.catch_up("ann", seq=first["seq"], claimed=first["seq"]) == ("taken_over", [])
@@ -348,9 +359,9 @@ def test_rolled_back_to_an_earlier_journey_of_another_connection(pool: Pool) -> 
     told: dict[str, Any] = {"seq": queued["seq"], "claimed": queued["seq"], "token": "second", "connection": "ann/2"}
 
     assert pool.catch_up("ann", **told) == ("behind", [])
-    answer = pool.reassert("ann", **told, node="n2", enqueued_at="7000000", epoch="before")
+    code, frames = pool.reassert("ann", **told, node="n2", enqueued_at="7000000", epoch="before")
 
-    assert answer == ("ok", [])
+    assert (code, kinds(frames)) == ("put_back", ["queued"])
     assert f"loading:{session}" not in pool.key_names()
     record = pool.record("ann")
     assert (record["state"], record["resume_token"], record["enqueued_at"]) == ("queued", "second", "7000000")
@@ -372,7 +383,7 @@ def test_rolled_back_to_an_earlier_journey_of_its_own_connection(pool: Pool) -> 
     told: dict[str, Any] = {"seq": queued["seq"], "claimed": queued["seq"], "token": "second"}
 
     assert pool.catch_up("ann", **told) == ("behind", [])
-    assert pool.reassert("ann", **told, enqueued_at="7000000", epoch="before") == ("ok", [])
+    assert pool.reassert("ann", **told, enqueued_at="7000000", epoch="before")[0] == "put_back"
 
     record = pool.record("ann")
     assert (record["resume_token"], record["enqueued_at"]) == ("second", "7000000")

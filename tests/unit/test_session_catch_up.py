@@ -159,6 +159,36 @@ def test_a_player_that_redis_has_lost_or_holds_is_put_back_as_the_client_was_las
     run(scenario())
 
 
+def test_what_was_on_its_way_when_redis_lost_the_player_is_not_told_once_it_is_put_back() -> None:
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_queued()
+            t.pool.will_answer(journey.CatchUp, Answer("behind"))
+            t.pool.will_answer(journey.Reassert, Answer("put_back", ("epoch-2", json.dumps(queued(400, requeued=True)))))
+            t.port.catch_up()
+            t.port.deliver(PLAYER, json.dumps(start_loading(300, SESSION_A)).encode())
+            await t.channel()
+            assert t.sent() == [], "the client knows that it is queued"
+            await t.channel(start_loading(500, SESSION_B))
+            assert t.sent_types() == ["start_loading"]
+
+    run(scenario())
+
+
+def test_a_queued_that_was_lost_behind_a_cancellation_is_told_when_the_player_is_put_back() -> None:
+    async def scenario() -> None:
+        async with table() as t:
+            await t.be_loading(SESSION_A)
+            await t.channel(match_cancelled(300, SESSION_A))
+            t.sent()
+            t.pool.will_answer(journey.CatchUp, Answer("behind"))
+            t.pool.will_answer(journey.Reassert, Answer("put_back", ("epoch-2", json.dumps(queued(400, requeued=True)))))
+            await t.catch_up()
+            assert t.sent_types() == ["queued"]
+
+    run(scenario())
+
+
 def test_a_player_that_left_while_its_client_was_not_told_is_told_so() -> None:
     async def scenario() -> None:
         async with table() as t:
