@@ -133,7 +133,7 @@ class World(RuleBasedStateMachine):
                     enqueued_at=record["enqueued_at"],
                     epoch=epoch,
                 )
-                assert code == "ok"
+                assert code == "put_back"
                 for frame in frames:
                     told.hear(frame)
 

@@ -164,7 +164,8 @@ def test_what_was_on_its_way_when_redis_lost_the_player_is_not_told_once_it_is_p
         async with table() as t:
             await t.be_queued()
             t.pool.will_answer(journey.CatchUp, Answer("behind"))
-            t.pool.will_answer(journey.Reassert, Answer("put_back", ("epoch-2", json.dumps(queued(400, requeued=True)))))
+            again = json.dumps(queued(400, requeued=True))
+            t.pool.will_answer(journey.Reassert, Answer("put_back", ("epoch-2", again)))
             t.port.catch_up()
             t.port.deliver(PLAYER, json.dumps(start_loading(300, SESSION_A)).encode())
             await t.channel()
@@ -182,7 +183,8 @@ def test_a_queued_that_was_lost_behind_a_cancellation_is_told_when_the_player_is
             await t.channel(match_cancelled(300, SESSION_A))
             t.sent()
             t.pool.will_answer(journey.CatchUp, Answer("behind"))
-            t.pool.will_answer(journey.Reassert, Answer("put_back", ("epoch-2", json.dumps(queued(400, requeued=True)))))
+            again = json.dumps(queued(400, requeued=True))
+            t.pool.will_answer(journey.Reassert, Answer("put_back", ("epoch-2", again)))
             await t.catch_up()
             assert t.sent_types() == ["queued"]
 
