@@ -1,6 +1,7 @@
 """What must hold in a pool at every instant (the numbers are those of docs/reliability.md), read in one atomic look."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from tests.store.contents import Contents
@@ -43,6 +44,16 @@ class Told:
             assert len(set(frame["players"])) == len(frame["players"]) == SIZES[frame["game_mode"]]
         self.last = frame
         self.seq = frame["seq"]
+
+    def hear_put_back(self, frames: Sequence[Frame]) -> None:
+        """Redis has lost the player; a session whose client knows that it is queued keeps the number alone."""
+        if self.state == "queued":
+            assert [frame["type"] for frame in frames] == ["queued"]
+            assert frames[0]["seq"] > self.seq
+            self.seq = frames[0]["seq"]
+            return
+        for frame in frames:
+            self.hear(frame)
 
     @property
     def state(self) -> str:

@@ -134,8 +134,7 @@ class World(RuleBasedStateMachine):
                     epoch=epoch,
                 )
                 assert code == "put_back"
-                for frame in frames:
-                    told.hear(frame)
+                told.hear_put_back(frames)
 
     @precondition(lambda self: self.calls)
     @rule(pick=picks)
