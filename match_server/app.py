@@ -1,15 +1,13 @@
 """The composition root: builds everything, starts it in order, stops it in order."""
 
 import asyncio
-import contextlib
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
-import uvicorn
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,7 +23,6 @@ from match_server.actors.subscriber import Subscriber, SubscriberMessage, Subscr
 from match_server.config import GameMode, Settings
 from match_server.errors import StoreUnavailable
 from match_server.processes import (
-    BACKLOG,
     allow_descriptors,
     bound_socket,
     calm_garbage_collector,
@@ -45,12 +42,12 @@ from match_server.store.scripts import Script, ScriptRunner, load_scripts
 from match_server.store.upkeep import UpkeepStore
 from match_server.web.gateway import Gateway
 from match_server.web.health import HealthEndpoints
+from match_server.web.http_server import HttpServer
 from match_server.web.limits import ConnectionLimit
 from match_server.web.metrics import Metrics
 from match_server.web.operators import OperatorEndpoints
 from match_server.web.problems import Refused, on_bug, on_http_exception, on_refused, on_store_unavailable
 from match_server.web.servers import ServerEndpoints
-from match_server.web.websocket_protocol import HttpConnection, PlayerConnection
 
 log = structlog.get_logger(__name__)
 
@@ -85,15 +82,6 @@ class _Stores:
     runner: ScriptRunner
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, without its own signal handlers: it would raise the signal again at the end, and not exit with 0."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
-
-
 class Node:
     """One matchmaking node. `run` returns once it has stopped."""
 
@@ -116,7 +104,7 @@ class Node:
         self._limit = ConnectionLimit(total=settings.max_connections, per_address=settings.max_connections_per_address)
         self._draining = False
         self._stop_by = 0.0  # by the loop's clock
-        self._server: _Server | None = None
+        self._server: HttpServer | None = None
 
     async def run(self, on_started: Callable[[Started], None], *, handle_signals: bool = True) -> None:
         """Start, serve until a signal or `Started.stop`, then stop.
@@ -139,7 +127,11 @@ class Node:
                 system.own(embedded.run(), name="embedded-redis")
             context = self._start_actors(system, stores, redis, provider)
             system.own(self._redis_clock.watch(), name="redis-clock")
-            self._server = _Server(self._uvicorn_config(self._application(system, context, stores)))
+            self._server = HttpServer(
+                self._application(system, context, stores),
+                self._settings,
+                close_seconds=self._settings.stop_seconds * _CLOSE_SHARE,
+            )
             if handle_signals:
                 stack.enter_context(stopping_on_signals(self.stop))
             self._make_room()
@@ -341,25 +333,6 @@ class Node:
                 StoreUnavailable: on_store_unavailable,
                 Exception: on_bug,
             },
-        )
-
-    def _uvicorn_config(self, application: Starlette) -> uvicorn.Config:
-        settings = self._settings
-        return uvicorn.Config(
-            application,
-            http=HttpConnection,
-            ws=PlayerConnection,
-            ws_max_size=settings.max_message_bytes,
-            ws_ping_interval=settings.ping_interval_seconds,
-            ws_ping_timeout=settings.ping_timeout_seconds,
-            ws_per_message_deflate=False,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # X-Forwarded-For is read by the gateway, from trusted proxies alone
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=max(1, int(settings.stop_seconds * _CLOSE_SHARE)),
         )
 
     async def _stop_actors(self, system: ActorSystem, stores: _Stores) -> None:

@@ -103,12 +103,13 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def shutdown(self) -> None:
-        """This node stops: tell the peer, and do not wait long for one that does not read."""
+        """This node stops: tell the peer, and do not wait long for one that does not read.
+
+        A handshake under way is refused by the gateway; uvicorn would answer it, too.
+        """
         if self.handshake_complete:
             self.close(CloseCode.RESTARTING)
             self._abort_after(1.0)
-        else:
-            super().shutdown()
 
     async def send(self, message: Any) -> None:
         """As uvicorn's; but a refused handshake is complete, and no bug to log."""

@@ -4,12 +4,14 @@ import asyncio
 import json
 import signal
 import socket
+import time
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.e2e.fake_server import FakeServer
 from tests.e2e.node import Node, eventually
@@ -123,6 +125,37 @@ def test_sigterm_closes_with_1012_and_exits_with_0(redis_url: str, prefix: str, 
 
     with Node(tmp_path, redis_url, prefix) as node:
         asyncio.run(stop(node))
+
+
+def test_while_connections_close_the_port_is_open_and_says_that_the_node_stops(
+    redis_url: str, prefix: str, tmp_path: Path
+) -> None:
+    async def stop(node: Node) -> None:
+        async with players_on(node, "ann", "mute") as (ann, mute):
+            mute.link.transport.pause_reading()  # it never answers the close: its connection stands for a second
+            node.send_signal(signal.SIGTERM)
+            assert await ann.closed(within_seconds=3) == 1012
+            async with httpx.AsyncClient(base_url=node.base, trust_env=False) as newcomer:
+                answer = await newcomer.get("/readyz")
+                assert (answer.status_code, answer.json()["detail"]) == (503, "this node is stopping")
+                assert (await newcomer.get("/healthz")).status_code == 200
+                with pytest.raises(InvalidStatus) as refused:
+                    async with player_on(node):
+                        pass
+                assert refused.value.response.status_code == 503
+                assert await asyncio.to_thread(node.wait, within_seconds=4) == 0, "a kept connection holds up nothing"
+            mute.link.transport.abort()
+
+    with Node(tmp_path, redis_url, prefix) as node:
+        asyncio.run(stop(node))
+
+
+def test_a_stop_with_nobody_there_takes_no_time(redis_url: str, prefix: str, tmp_path: Path) -> None:
+    with Node(tmp_path, redis_url, prefix) as node:
+        node.get("/healthz")  # on a connection that is kept
+        begun = time.monotonic()
+        assert node.stop() == 0
+        assert time.monotonic() - begun < 2, "an idle connection is kept for 5 s otherwise"
 
 
 def test_a_stop_does_not_wait_for_a_client_that_never_answers(redis_url: str, prefix: str, tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 import asyncio
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from match_server.errors import CloseCode
+from match_server.web.problems import problem
 from tests.unit.virtual_time import run, until_quiet
-from tests.unit.websocket_link import opened
+from tests.unit.websocket_link import Link, opened
 
 
 def test_our_close_is_told_to_the_application_at_once_and_to_the_client() -> None:
@@ -108,6 +111,27 @@ def test_shutdown_says_1012_and_does_not_wait_long_for_who_does_not_read() -> No
             assert stuck.told == [1012]
 
     run(scenario())
+
+
+def test_shutdown_leaves_a_handshake_under_way_to_the_application(caplog: pytest.LogCaptureFixture) -> None:
+    """Which refuses it, as this node is stopping."""
+
+    async def refuse(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await problem(503, "this node is stopping").as_denial(send)
+
+    async def scenario() -> None:
+        link = Link(uvicorn.Config(refuse, lifespan="off", log_config=None))
+        link.connection.connection_made(link.transport)
+        link.client.send_request(link.client.connect())
+        link.connection.data_received(b"".join(link.client.data_to_send()))
+        link.connection.shutdown()
+        await until_quiet()
+        assert link.transport.take().startswith(b"HTTP/1.1 503 ")
+        assert link.transport.lost
+
+    run(scenario())
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("end", ["node", "peer", "stop"])
