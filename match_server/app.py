@@ -46,7 +46,14 @@ from match_server.web.http_server import HttpServer
 from match_server.web.limits import ConnectionLimit
 from match_server.web.metrics import Metrics
 from match_server.web.operators import OperatorEndpoints
-from match_server.web.problems import Refused, on_bug, on_http_exception, on_refused, on_store_unavailable
+from match_server.web.problems import (
+    Refused,
+    no_such_path,
+    on_bug,
+    on_http_exception,
+    on_refused,
+    on_store_unavailable,
+)
 from match_server.web.servers import ServerEndpoints
 
 log = structlog.get_logger(__name__)
@@ -319,7 +326,7 @@ class Node:
         operators = OperatorEndpoints(settings=settings, registry=stores.registry, store=stores.operators)
         health = HealthEndpoints(not_ready=not_ready, render_metrics=render_metrics)
         servers = ServerEndpoints(settings=settings, registry=stores.registry)
-        return Starlette(
+        application = Starlette(
             routes=[
                 WebSocketRoute("/ws/", gateway),
                 WebSocketRoute("/ws", gateway),
@@ -334,6 +341,9 @@ class Node:
                 Exception: on_bug,
             },
         )
+        application.router.redirect_slashes = False
+        application.router.default = no_such_path
+        return application
 
     async def _stop_actors(self, system: ActorSystem, stores: _Stores) -> None:
         retire_by = self._stop_by - _STOP_MARGIN_SECONDS

@@ -8,7 +8,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +40,15 @@ def problem(status: int, detail: str, *, headers: dict[str, str] | None = None, 
     return Problem(body, status_code=status, headers=headers)
 
 
+async def no_such_path(scope: Scope, receive: Receive, send: Send) -> None:
+    """What the router calls where no route fits: Starlette's own answers a WebSocket handshake with an empty 403."""
+    answer = problem(404, "Not Found")
+    if scope["type"] == "websocket":
+        await answer.as_denial(send)
+    else:
+        await answer(scope, receive, send)
+
+
 async def on_refused(_request: Request, error: Exception) -> Problem:
     """Starlette's handler of `Refused`."""
     assert isinstance(error, Refused)  # noqa: S101 - registered for this type alone
@@ -48,7 +57,7 @@ async def on_refused(_request: Request, error: Exception) -> Problem:
 
 
 async def on_http_exception(_request: Request, error: Exception) -> Problem:
-    """Starlette's handler of its own 404 and 405."""
+    """Starlette's handler of its own 405."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type alone
     return problem(error.status_code, error.detail, headers=dict(error.headers or {}))
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import InvalidStatus
 
 from tests.e2e.fake_server import FakeServer, hang
 from tests.e2e.node import Node
-from tests.e2e.player import MODE, fresh_id, match_all, players_on, queue_all
+from tests.e2e.player import MODE, fresh_id, match_all, player_on, players_on, queue_all
 
 SETTINGS = {"game_modes": f"{MODE}:2,Trio:3", "allocation_timeout_seconds": 0.5}
 
@@ -129,6 +130,9 @@ def test_the_metrics_can_be_parsed_and_count(node: Node) -> None:
     [
         ("GET", "/", 404),
         ("GET", "/nothing/here", 404),
+        ("GET", "/queues/", 404),
+        ("GET", "/servers/", 404),
+        ("POST", "/servers/", 404),
         ("GET", "/queues/Nope", 404),
         ("GET", "/queues/a%20b", 404),
         ("POST", "/queues/Nope/pause", 404),
@@ -157,6 +161,20 @@ def test_what_is_not_there_is_said_as_problem_json(node: Node, method: str, path
     assert problem["status"] == status
     assert problem["title"]
     assert node.keys() <= before
+
+
+@pytest.mark.parametrize("path", ["/", "/wsx", "/ws/x", "/servers", "/queues/"])
+def test_a_handshake_where_no_websocket_is_gets_the_same_problem(node: Node, path: str) -> None:
+    async def connect() -> None:
+        with pytest.raises(InvalidStatus) as refused:
+            async with player_on(node, path=path):
+                pass
+        answer = refused.value.response
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.body == node.http.get("/nothing/here").content
+
+    asyncio.run(connect())
 
 
 def test_the_websocket_address_without_an_upgrade_is_a_client_error(node: Node) -> None:
