@@ -121,6 +121,8 @@ class Node:
             ExceptionGroup: an actor crashed too often.
         """
         async with AsyncExitStack() as stack:
+            if handle_signals:  # first of all: a stop that comes during the start has to clean up, too
+                stack.enter_context(stopping_on_signals(self.stop))
             listener = stack.enter_context(self._listener())
             embedded = await embedded_redis(stack, self._settings.redis_url)
             redis_url = embedded.url if embedded else self._settings.redis_url
@@ -139,14 +141,13 @@ class Node:
                 self._settings,
                 close_seconds=self._settings.stop_seconds * _CLOSE_SHARE,
             )
-            if handle_signals:
-                stack.enter_context(stopping_on_signals(self.stop))
+            self._server.should_exit = self._draining  # told to stop before it was there
             self._make_room()
             calm_garbage_collector()
             serving = system.own(self._server.serve(sockets=[listener]), name="http")
             while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn sets no event
                 await asyncio.sleep(0.005)
-            if self._server.started:
+            if self._server.started and not self._draining:
                 ready = await self._becomes_ready()
                 port = listener.getsockname()[1]
                 on_started(Started(self._node, port, redact(redis_url), ready, self.stop))
@@ -155,10 +156,11 @@ class Node:
 
     def stop(self) -> None:
         """Begin to stop: refuse new work, close every connection with 1012, then end."""
-        if self._server and not self._draining:
+        if not self._draining:
+            self._draining = True
             self._stop_by = asyncio.get_running_loop().time() + self._settings.stop_seconds
+        if self._server:
             self._server.should_exit = True
-        self._draining = True
 
     def _make_room(self) -> None:
         """Every connection is an open file, and the usual limit is 1,024."""

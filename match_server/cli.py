@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 import structlog
 import typer
 
-from match_server.app import Node, running_node
+from match_server.app import Node
 from match_server.config import Settings, describe_settings, load_settings
 from match_server.console import (
     LogFormat,
@@ -117,7 +117,7 @@ def demo(
     settings = _load(host="127.0.0.1", port=0, redis_url="embedded://", game_modes="Normal_1v1:2")
 
     async def run() -> int:
-        async with running_node(settings) as node, LocalSet(settings, node) as local:
+        async with LocalSet(settings) as local:
             try:
                 for server in range(1, servers + 1):
                     await local.start_server(f"demo-{server}", capacity=players, session_seconds=2)
@@ -144,20 +144,20 @@ def dev(
     settings = _load(host=host, port=port, game_modes=game_modes)
 
     async def run() -> None:
-        async with running_node(settings) as node, LocalSet(settings, node) as local:
+        async with LocalSet(settings) as local:
             try:
                 for server in range(1, servers + 1):
                     await local.start_server(f"dev-{server}", capacity=capacity, session_seconds=60)
             except Interrupted:
                 return
-            base = f"{_shown_host(settings)}:{node.port}"
+            base = f"{_shown_host(settings)}:{local.node.port}"
             modes = ", ".join(f"{mode.name} ({mode.players} players)" for mode in settings.game_modes)
             typer.echo(
                 f"players   ws://{base}/ws/\n"
                 f"servers   http://{base}/servers\n"
                 f"queues    http://{base}/queues\n"
                 f"metrics   http://{base}/metrics\n"
-                f"redis     {node.redis_url}\n"
+                f"redis     {local.node.redis_url}\n"
                 f"modes     {modes}\n"
                 f"try       test-client --match-server ws://{base}/ws/ --players 10\n"
                 "Ctrl-C stops everything."

@@ -1,11 +1,12 @@
-"""Programs beside a node on this machine, each a process of its own: dedicated servers and simulated players."""
+"""A node with programs beside it, each a process of its own: dedicated servers and simulated players."""
 
 import asyncio
 import os
 from asyncio.subprocess import Process
-from typing import Self
+from contextlib import AsyncExitStack
+from typing import Any, Self
 
-from match_server.app import Started
+from match_server.app import Started, running_node
 from match_server.config import Settings
 from match_server.errors import SettingsError
 from match_server.processes import says_ready, start_child, stopping_on_signals, wait_for_end
@@ -19,16 +20,16 @@ class Interrupted(Exception):
 
 
 class LocalSet:
-    """Starts `dedicated-server-stub` and `test-client` against one node, and stops what still runs at the end.
+    """Starts a node, and `dedicated-server-stub` and `test-client` against it; stops what still runs at the end.
 
-    An asynchronous context manager; within it, SIGTERM and Ctrl-C end the programs, and so whatever waits for them.
+    An asynchronous context manager. From its beginning on, SIGTERM and Ctrl-C end the programs, and so whatever waits
+    for them; one that came before there were any is seen by the first that would be started.
     """
 
-    def __init__(self, settings: Settings, node: Started) -> None:
-        host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host
-        shown = f"[{host}]" if ":" in host else host
-        self._http = f"http://{shown}:{node.port}"
-        self._ws = f"ws://{shown}:{node.port}/ws/"
+    node: Started
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         # Keys go by the environment: a command line is there for everybody to read.
         self._environment = os.environ | {
             "MATCH_SERVER_KEY": settings.server_key.get_secret_value(),
@@ -36,17 +37,23 @@ class LocalSet:
         }
         self._running: list[Process] = []
         self._stopping = asyncio.Event()
-        self._signals = stopping_on_signals(self._stop)
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._signals.__enter__()
+        async with AsyncExitStack() as stack:
+            stack.enter_context(stopping_on_signals(self._stop))
+            self.node = await stack.enter_async_context(running_node(self._settings))
+            stack.push_async_callback(self._end)
+            self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._stop()
-        self._signals.__exit__(None, None, None)
-        for process in self._running:
-            await wait_for_end(process, within_seconds=_STOP_SECONDS)
+    async def __aexit__(self, *error: Any) -> None:
+        await self._stack.__aexit__(*error)
+
+    @property
+    def _address(self) -> str:
+        host = "127.0.0.1" if self._settings.host in {"0.0.0.0", "::"} else self._settings.host
+        return f"{f'[{host}]' if ':' in host else host}:{self.node.port}"
 
     async def start_server(self, server_id: str, *, capacity: int, session_seconds: float) -> None:
         """Start a dedicated server, and return once it has registered.
@@ -56,7 +63,8 @@ class LocalSet:
             Interrupted: a signal came first.
         """
         options = ["--server-id", server_id, "--capacity", str(capacity), "--session-seconds", str(session_seconds)]
-        arguments = ["--match-server", self._http, "--log-level", "warning", "--drain-seconds", "0", *options]
+        node = ["--match-server", f"http://{self._address}"]
+        arguments = [*node, "--log-level", "warning", "--drain-seconds", "0", *options]
         process = await self._start("dedicated_server_stub", arguments, output=True)
         ready = await says_ready(process, within_seconds=_START_SECONDS)
         if self._stopping.is_set():
@@ -70,7 +78,7 @@ class LocalSet:
         Raises:
             Interrupted: a signal came first.
         """
-        arguments = ["--match-server", self._ws, "--players", str(players), "--seed", str(seed)]
+        arguments = ["--match-server", f"ws://{self._address}/ws/", "--players", str(players), "--seed", str(seed)]
         status = await (await self._start("test_client", arguments)).wait()
         if self._stopping.is_set():
             raise Interrupted
@@ -85,6 +93,11 @@ class LocalSet:
         for process in self._running:
             if process.returncode is None:
                 process.terminate()
+
+    async def _end(self) -> None:
+        self._stop()
+        for process in self._running:
+            await wait_for_end(process, within_seconds=_STOP_SECONDS)
 
     async def _start(self, module: str, arguments: list[str], *, output: bool = False) -> Process:
         if self._stopping.is_set():

@@ -56,9 +56,12 @@ class Workers:
             keepers: list[asyncio.Task[None]] = []
             try:
                 for index, listener in enumerate(sockets):
+                    if self._stopping.is_set():
+                        break
                     await self._start(index, listener, environment)
                     keepers.append(system.own(self._keep(index, listener, environment), name=f"worker-{index}"))
-                on_started(port, redis_url)
+                if not self._stopping.is_set():
+                    on_started(port, redis_url)
                 await self._stopping.wait()
             finally:
                 for keeper in keepers:  # nobody is replaced any more

@@ -180,6 +180,21 @@ def test_a_stop_by_signal_ends_with_status_0(
         assert "Traceback" not in node.log
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", ["", "--workers 2", "dev --port 0"])
+def test_a_stop_during_the_start_leaves_nothing_behind(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, command: str, number: signal.Signals
+) -> None:
+    temporary = tmp_path_factory.mktemp("tmp")  # not in the test's own: a socket's path has to be short
+    variables = {"TMPDIR": str(temporary)}
+    with Process(tmp_path, "match_server", *command.split(), variables=variables, port=0) as process:
+        eventually(lambda: list(temporary.glob("match-server-*")))  # the embedded Redis is about to start
+        assert process.stop(number) == 0, process.log
+        assert process.output == "", "it says of nothing that it is ready"
+        assert "Traceback" not in process.log
+        assert list(temporary.iterdir()) == []
+
+
 def test_the_embedded_redis_ends_with_its_node(tmp_path: Path) -> None:
     with Node(tmp_path, "embedded://") as node:
         pid = int(node.redis.info()["process_id"])
