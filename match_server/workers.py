@@ -45,9 +45,9 @@ class Workers:
         """
         async with AsyncExitStack() as stack:
             stack.enter_context(stopping_on_signals(self._stopping.set))
+            sockets = self._bind_all(stack)
             embedded = await embedded_redis(stack, self._settings.redis_url)
             redis_url = embedded.url if embedded else self._settings.redis_url
-            sockets = self._bind_all(stack)
             port = sockets[0].getsockname()[1]
             environment = os.environ | {variable("redis_url"): redis_url, variable("port"): str(port)}
             system = await stack.enter_async_context(ActorSystem())

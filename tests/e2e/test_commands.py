@@ -127,11 +127,12 @@ def test_a_wrong_option_ends_the_start_with_status_2(tmp_path: Path, command: tu
     assert command[1] in told.stderr
 
 
-def test_a_port_in_use_is_said_in_one_line(tmp_path: Path, redis_url: str) -> None:
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["one", "workers"])
+def test_a_port_in_use_is_said_in_one_line_before_anything_is_started(tmp_path: Path, options: list[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        told = run("match_server", folder=tmp_path, port=taken.getsockname()[1], redis_url=redis_url)
+        told = run("match_server", *options, folder=tmp_path, port=taken.getsockname()[1], redis_url="embedded://")
     assert told.returncode == 2, told
     lines = [line for line in (told.stdout + told.stderr).splitlines() if line.strip()]
     assert "MATCH_PORT" in "".join(lines)
