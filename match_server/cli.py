@@ -22,6 +22,7 @@ from match_server.console import (
 )
 from match_server.errors import ScriptError, SettingsError
 from match_server.local_set import Interrupted, LocalSet
+from match_server.processes import host_in_url
 from match_server.workers import Workers
 
 log = structlog.get_logger(__name__)
@@ -81,7 +82,7 @@ def serve(
     settings = _load(host=host, port=port, redis_url=redis_url, game_modes=game_modes)
 
     def say_ready(port: int, redis_url: str, ready: bool = True) -> None:
-        base = f"{_shown_host(settings)}:{port}"
+        base = f"{host_in_url(settings.host)}:{port}"
         state, why = ("ready", "") if ready else ("listening, but not ready", ": Redis does not answer yet")
         typer.echo(f"match-server {state} on ws://{base}/ws/ and http://{base} (Redis: {redis_url}){why}")
         sys.stdout.flush()
@@ -150,7 +151,7 @@ def dev(
                     await local.start_server(f"dev-{server}", capacity=capacity, session_seconds=60)
             except Interrupted:
                 return
-            base = f"{_shown_host(settings)}:{local.node.port}"
+            base = f"{host_in_url(settings.host)}:{local.node.port}"
             modes = ", ".join(f"{mode.name} ({mode.players} players)" for mode in settings.game_modes)
             typer.echo(
                 f"players   ws://{base}/ws/\n"
@@ -178,10 +179,6 @@ def _load(**options: Any) -> Settings:
         return load_settings(**options)
     except SettingsError as error:
         refuse(str(error))
-
-
-def _shown_host(settings: Settings) -> str:
-    return f"[{settings.host}]" if ":" in settings.host else settings.host
 
 
 def _run(command: Callable[[], Coroutine[Any, Any, int | None]]) -> None:

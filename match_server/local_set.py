@@ -9,7 +9,7 @@ from typing import Any, Self
 from match_server.app import Started, running_node
 from match_server.config import Settings
 from match_server.errors import SettingsError
-from match_server.processes import says_ready, start_child, stopping_on_signals, wait_for_end
+from match_server.processes import host_in_url, says_ready, start_child, stopping_on_signals, wait_for_end
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
@@ -52,8 +52,9 @@ class LocalSet:
 
     @property
     def _address(self) -> str:
-        host = "127.0.0.1" if self._settings.host in {"0.0.0.0", "::"} else self._settings.host
-        return f"{f'[{host}]' if ':' in host else host}:{self.node.port}"
+        host = self._settings.host
+        everywhere = host.strip("[]") in {"0.0.0.0", "::"}
+        return f"{'127.0.0.1' if everywhere else host_in_url(host)}:{self.node.port}"
 
     async def start_server(self, server_id: str, *, capacity: int, session_seconds: float) -> None:
         """Start a dedicated server, and return once it has registered.

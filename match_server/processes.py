@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import errno
 import gc
 import resource
 import signal
@@ -86,9 +87,14 @@ def calm_garbage_collector() -> None:
     gc.set_threshold(5_000, 500, 100)
 
 
+def host_in_url(host: str) -> str:
+    """An address as it stands before a port: IPv6 in brackets, whether it came with them or not."""
+    return f"[{host.strip('[]')}]" if ":" in host else host
+
+
 @contextlib.contextmanager
 def bound_socket(host: str, port: int, *, shared: bool = False) -> Iterator[socket.socket]:
-    """A TCP socket bound before anything else starts, so that a port in use is one readable line.
+    """A TCP socket bound before anything else starts, so that what cannot be had is one readable line.
 
     `shared` lets other sockets of this user have the same port; the kernel spreads connections over them.
 
@@ -104,12 +110,19 @@ def bound_socket(host: str, port: int, *, shared: bool = False) -> Iterator[sock
             listener.bind((host.strip("[]"), port))
             if not shared:
                 listener.listen(BACKLOG)
-        except OSError as error:
-            raise SettingsError(f"MATCH_PORT: cannot listen on {host}:{port}: {error.strerror or error}") from None
+        except (OSError, TypeError) as error:  # TypeError: a name that cannot be encoded
+            name = "MATCH_HOST" if _is_of_the_host(error) else "MATCH_PORT"
+            why = getattr(error, "strerror", None) or error
+            raise SettingsError(f"{name}: cannot listen on {host_in_url(host)}:{port}: {why}") from None
         listener.setblocking(False)
         yield listener
     finally:
         listener.close()
+
+
+def _is_of_the_host(error: OSError | TypeError) -> bool:
+    """It is no name of anything, or the address is not this machine's."""
+    return isinstance(error, socket.gaierror | TypeError) or error.errno == errno.EADDRNOTAVAIL
 
 
 @contextlib.contextmanager

@@ -139,6 +139,25 @@ def test_a_port_in_use_is_said_in_one_line_before_anything_is_started(tmp_path: 
     assert len(lines) == 1, lines
 
 
+@pytest.mark.parametrize("host", ["no.such.invalid", "ü" * 70, "192.0.2.1"], ids=["unknown", "long", "elsewhere"])
+def test_an_address_that_cannot_be_listened_on_is_the_hosts_fault(tmp_path: Path, host: str) -> None:
+    told = run("match_server", "--host", host, folder=tmp_path, port=0, server_key="k" * 32)
+    assert told.returncode == 2, told
+    lines = (told.stdout + told.stderr).splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("MATCH_HOST: cannot listen on ")
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="there is no IPv6 here")
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_address_comes_with_brackets_or_without(tmp_path: Path, redis_url: str, prefix: str, host: str) -> None:
+    with Node(tmp_path, redis_url, prefix, host=host) as node:
+        assert node.ws == f"ws://[::1]:{node.port}/ws/"
+        assert node.http.get("/healthz").status_code == 200
+        told = run("match_server", folder=tmp_path, host=host, port=node.port)
+        assert told.stderr.startswith(f"MATCH_PORT: cannot listen on [::1]:{node.port}: ")
+
+
 def test_a_node_that_starts_before_its_redis_is_ready_once_that_is_there(tmp_path: Path, redis_url: str) -> None:
     socket_path = tmp_path / "late.sock"
     with Node(tmp_path, f"unix://{socket_path}") as node:
