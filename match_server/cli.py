@@ -77,6 +77,7 @@ def serve(
     Without a command: run one node until SIGTERM or Ctrl-C.
     """
     if context.invoked_subcommand:
+        _refuse_options_before(context, context.invoked_subcommand)
         return
     configure_logging(log_format, log_level)
     settings = _load(host=host, port=port, redis_url=redis_url, game_modes=game_modes)
@@ -172,6 +173,15 @@ def dev(
 def main() -> NoReturn:
     """The entry point of the command."""
     run_command(app, "match-server")
+
+
+def _refuse_options_before(context: typer.Context, command: str) -> None:
+    """Options of the plain node would be ignored by a command that they stand before."""
+    sources = {option: context.get_parameter_source(option.name or "") for option in context.command.params}
+    given = [option.opts[0] for option, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if given:
+        takes = f"match-server {command} --help lists what it takes"
+        refuse(f"{', '.join(given)}: expected after the command, not before it; {takes}")
 
 
 def _load(**options: Any) -> Settings:

@@ -127,6 +127,17 @@ def test_a_wrong_option_ends_the_start_with_status_2(tmp_path: Path, command: tu
     assert command[1] in told.stderr
 
 
+@pytest.mark.parametrize("command", ["demo", "dev"])
+def test_an_option_before_the_command_is_not_ignored(tmp_path: Path, command: str) -> None:
+    told = run("match_server", "--port", "0", "--game-modes", "Zed:2", command, folder=tmp_path)
+    assert told.returncode == 2
+    (line,) = (told.stdout + told.stderr).splitlines()
+    assert line.startswith("--port, --game-modes: expected after the command")
+    assert f"match-server {command} --help" in line
+    version = run("match_server", "--version", command, folder=tmp_path)
+    assert (version.returncode, version.stdout) == (0, f"match-server {match_server.__version__}\n")
+
+
 @pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["one", "workers"])
 def test_a_port_in_use_is_said_in_one_line_before_anything_is_started(tmp_path: Path, options: list[str]) -> None:
     with socket.socket() as taken:
