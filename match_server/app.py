@@ -5,7 +5,7 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from redis.asyncio import Redis
@@ -76,7 +76,7 @@ class Started:
     node: str
     port: int
     redis_url: str  # what other programs on this machine may connect to; without its password
-    ready: bool  # False when Redis has not answered yet: it listens, and refuses requests until then
+    ready: bool  # False when Redis does not answer yet: it listens, and refuses requests until then
     stop: Callable[[], None]  # begins the orderly stop
 
 
@@ -116,6 +116,8 @@ class Node:
     async def run(self, on_started: Callable[[Started], None], *, handle_signals: bool = True) -> None:
         """Start, serve until a signal or `Started.stop`, then stop.
 
+        `on_started` is told once the node is ready; and before that that it listens, when Redis is not there yet.
+
         Raises:
             SettingsError: the port or the embedded store cannot be had.
             ExceptionGroup: an actor crashed too often.
@@ -124,6 +126,7 @@ class Node:
             if handle_signals:  # first of all: a stop that comes during the start has to clean up, too
                 stack.enter_context(stopping_on_signals(self.stop))
             listener = stack.enter_context(self._listener())
+            port = listener.getsockname()[1]
             embedded = await embedded_redis(stack, self._settings.redis_url)
             redis_url = embedded.url if embedded else self._settings.redis_url
             redis = connect(redis_url)
@@ -147,10 +150,9 @@ class Node:
             serving = system.own(self._server.serve(sockets=[listener]), name="http")
             while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn sets no event
                 await asyncio.sleep(0.005)
-            if self._server.started and not self._draining:
-                ready = await self._becomes_ready()
-                port = listener.getsockname()[1]
-                on_started(Started(self._node, port, redact(redis_url), ready, self.stop))
+            if self._server.started:
+                started = Started(self._node, port, redact(redis_url), ready=True, stop=self.stop)
+                system.own(self._announce(started, on_started), name="announce")
             await serving
             await self._stop_actors(system, stores)
 
@@ -174,15 +176,20 @@ class Node:
         """Redis has been reached: its secret and its time are known, the pub/sub link stands."""
         return self._tokens.ready and self._subscriptions.confirmed
 
-    async def _becomes_ready(self) -> bool:
-        """Wait for it, for a moment: a Redis that is not there may come later."""
+    async def _announce(self, started: Started, on_started: Callable[[Started], None]) -> None:
+        """Say that the node is ready. When that takes longer, for Redis may come later, say first that it listens."""
         try:
             async with asyncio.timeout(_READY_SECONDS):
-                while not (self._ready or self._draining):  # noqa: ASYNC110 - two parts of the node bring it about
-                    await asyncio.sleep(0.005)
+                await self._ready_or_draining()
         except TimeoutError:
-            return False
-        return self._ready
+            on_started(replace(started, ready=False))
+            await self._ready_or_draining()
+        if not self._draining:
+            on_started(started)
+
+    async def _ready_or_draining(self) -> None:
+        while not (self._ready or self._draining):  # noqa: ASYNC110 - two parts of the node bring it about
+            await asyncio.sleep(0.01)
 
     def _listener(self) -> AbstractContextManager[socket.socket]:
         if self._listen_fd is not None:

@@ -82,22 +82,18 @@ def serve(
     configure_logging(log_format, log_level)
     settings = _load(host=host, port=port, redis_url=redis_url, game_modes=game_modes)
 
-    def say_ready(port: int, redis_url: str, ready: bool = True) -> None:
+    def say(port: int, redis_url: str, ready: bool) -> None:
         base = f"{host_in_url(settings.host)}:{port}"
-        state, why = ("ready", "") if ready else ("listening, but not ready", ": Redis does not answer yet")
+        state, why = ("ready", "") if ready else ("listening", ": not ready, Redis does not answer yet")
         typer.echo(f"match-server {state} on ws://{base}/ws/ and http://{base} (Redis: {redis_url}){why}")
         sys.stdout.flush()
 
     if workers > 1:
         given = ["--host", settings.host, "--log-format", log_format, "--log-level", log_level]
         given += ["--game-modes", game_modes] if game_modes else []
-        _run(lambda: Workers(settings, count=workers, arguments=given).run(say_ready))
+        _run(lambda: Workers(settings, count=workers, arguments=given).run(say))
     else:
-        _run(
-            lambda: Node(settings, listen_fd=listen_fd).run(
-                lambda node: say_ready(node.port, node.redis_url, node.ready)
-            )
-        )
+        _run(lambda: Node(settings, listen_fd=listen_fd).run(lambda node: say(node.port, node.redis_url, node.ready)))
 
 
 @app.command()

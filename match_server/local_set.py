@@ -9,7 +9,7 @@ from typing import Any, Self
 from match_server.app import Started, running_node
 from match_server.config import Settings
 from match_server.errors import SettingsError
-from match_server.processes import host_in_url, says_ready, start_child, stopping_on_signals, wait_for_end
+from match_server.processes import READY, host_in_url, next_line, start_child, stopping_on_signals, wait_for_end
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
@@ -67,7 +67,7 @@ class LocalSet:
         node = ["--match-server", f"http://{self._address}"]
         arguments = [*node, "--log-level", "warning", "--drain-seconds", "0", *options]
         process = await self._start("dedicated_server_stub", arguments, output=True)
-        ready = await says_ready(process, within_seconds=_START_SECONDS)
+        ready = READY in await next_line(process, within_seconds=_START_SECONDS)
         if self._stopping.is_set():
             raise Interrupted
         if not ready:

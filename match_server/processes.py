@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from match_server.errors import SettingsError
 
 BACKLOG = 4096
+READY = b" ready on "  # in the line that each of our programs prints once it is
 _PR_SET_PDEATHSIG = 1
 
 
@@ -46,14 +47,14 @@ async def start_child(
     )
 
 
-async def says_ready(child: Process, *, within_seconds: float) -> bool:
-    """Whether the first line that a child prints comes in time, and says that it is ready."""
+async def next_line(child: Process, *, within_seconds: float | None = None) -> bytes:
+    """The next line that a child prints; empty when it ends instead, or prints none in time."""
     assert child.stdout  # noqa: S101 - start_child was asked for its output
     try:
         async with asyncio.timeout(within_seconds):
-            return b"ready" in await child.stdout.readline()
+            return await child.stdout.readline()
     except TimeoutError:
-        return False
+        return b""
 
 
 async def wait_for_end(child: Process, *, within_seconds: float) -> None:

@@ -16,7 +16,8 @@ import structlog
 from match_server.actors.core import ActorSystem
 from match_server.config import Settings, variable
 from match_server.errors import SettingsError
-from match_server.processes import bound_socket, says_ready, start_child, stopping_on_signals, wait_for_end
+from match_server.processes import READY, bound_socket, next_line, start_child, stopping_on_signals, wait_for_end
+from match_server.store.client import redact
 from match_server.store.embedded import embedded_redis
 
 log = structlog.get_logger(__name__)
@@ -36,9 +37,14 @@ class Workers:
         self._arguments = arguments
         self._stopping = asyncio.Event()
         self._processes: dict[int, Process] = {}  # by index of the socket
+        self._ready: dict[int, bool] = {}  # likewise, of those that listen
+        self._told: bool | None = None  # whether all are ready, as it was said last
 
-    async def run(self, on_started: Callable[[int, str], None]) -> None:
-        """Run until SIGTERM or Ctrl-C. `on_started` is told the port and the URL of Redis once all are ready.
+    async def run(self, on_started: Callable[[int, str, bool], None]) -> None:
+        """Run until SIGTERM or Ctrl-C.
+
+        `on_started` is told the port, the URL of Redis, and whether all workers are ready: once they are, and before
+        that once they listen, when Redis is not there yet.
 
         Raises:
             SettingsError: the port or the embedded store cannot be had, or a worker did not start.
@@ -53,15 +59,12 @@ class Workers:
             system = await stack.enter_async_context(ActorSystem())
             if embedded:
                 system.own(embedded.run(), name="embedded-redis")
-            keepers: list[asyncio.Task[None]] = []
+            self._tell: Callable[[bool], None] = lambda ready: on_started(port, redact(redis_url), ready)
+            keepers = [
+                system.own(self._keep(index, listener, environment), name=f"worker-{index}")
+                for index, listener in enumerate(sockets)
+            ]
             try:
-                for index, listener in enumerate(sockets):
-                    if self._stopping.is_set():
-                        break
-                    await self._start(index, listener, environment)
-                    keepers.append(system.own(self._keep(index, listener, environment), name=f"worker-{index}"))
-                if not self._stopping.is_set():
-                    on_started(port, redis_url)
                 await self._stopping.wait()
             finally:
                 for keeper in keepers:  # nobody is replaced any more
@@ -76,30 +79,37 @@ class Workers:
         others = range(self._count - 1)
         return [first, *(stack.enter_context(bound_socket(self._settings.host, port, shared=True)) for _ in others)]
 
-    async def _start(self, index: int, listener: socket.socket, environment: dict[str, str]) -> None:
-        """Start a worker on its socket; returns once it says that it is ready. A stop before that ends it, too."""
+    async def _keep(self, index: int, listener: socket.socket, environment: dict[str, str]) -> None:
+        """Start a worker on its socket, and another one whenever it dies by itself."""
         descriptor = listener.fileno()
         arguments = ["--listen-fd", str(descriptor), *self._arguments]
-        process = await start_child(
-            "match_server", arguments, environment=environment, output=True, pass_fds=[descriptor]
-        )
-        self._processes[index] = process
-        if not await says_ready(process, within_seconds=_START_SECONDS):
-            if process.returncode is None:
-                process.terminate()
-            await self._end(process)
-            raise SettingsError("a worker did not start; the log says why")
-
-    async def _keep(self, index: int, listener: socket.socket, environment: dict[str, str]) -> None:
-        """Replace a worker for as long as it dies by itself."""
         while True:
-            process = self._processes[index]
+            process = await start_child(
+                "match_server", arguments, environment=environment, output=True, pass_fds=[descriptor]
+            )
+            self._processes[index] = process
+            line = await next_line(process, within_seconds=_START_SECONDS)
+            if not line:
+                if process.returncode is None:
+                    process.terminate()
+                await self._end(process)
+                raise SettingsError("a worker did not start; the log says why")
+            while line:
+                self._heard(index, ready=READY in line)
+                line = await next_line(process)
             await process.wait()
             if self._stopping.is_set():
                 return
             log.error("worker_died", pid=process.pid, status=process.returncode)
             await asyncio.sleep(_RESTART_SECONDS)
-            await self._start(index, listener, environment)
+
+    def _heard(self, index: int, *, ready: bool) -> None:
+        """Pass on what is true of all workers: that they listen, or that they are ready."""
+        self._ready[index] = ready or self._ready.get(index, False)
+        together = all(self._ready.values())
+        if len(self._ready) == self._count and together is not self._told and not self._stopping.is_set():
+            self._told = together
+            self._tell(together)
 
     async def _end_all(self) -> None:
         self._stopping.set()

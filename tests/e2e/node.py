@@ -156,7 +156,7 @@ class Node(Process):
 
     def start(self) -> Self:
         super().start()
-        ready = self.wait_for_output(r"ready on (ws://\S+) and (http://\S+) \(Redis: (\S+)\)")
+        ready = self.wait_for_output(r"on (ws://\S+) and (http://\S+) \(Redis: (\S+)\)")
         self.ws, self.base = ready[1], ready[2]
         self.http = httpx.Client(base_url=self.base, trust_env=False, timeout=10)
         self.redis: Any = Redis.from_url(

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 from websockets.asyncio.client import connect
 
 import match_server
@@ -184,9 +185,26 @@ def test_a_node_that_starts_before_its_redis_is_ready_once_that_is_there(tmp_pat
 
         with RedisProcess() as redis_process:
             socket_path.symlink_to(redis_process.url.removeprefix("unix://"))
+            node.wait_for_output("ready on ")
             eventually(lambda: node.http.get("/readyz").status_code == 200)
             asyncio.run(journey())
             assert node.stop() == 0
+        where = f"on {node.ws} and {node.base} (Redis: unix://{socket_path})"
+        assert node.output.splitlines() == [
+            f"match-server listening {where}: not ready, Redis does not answer yet",
+            f"match-server ready {where}",
+        ]
+
+
+def test_workers_that_start_before_their_redis_are_ready_once_that_is_there(tmp_path: Path) -> None:
+    socket_path = tmp_path / "late.sock"
+    with Process(tmp_path, "match_server", "--workers", "2", port=0, redis_url=f"unix://{socket_path}") as parent:
+        where = parent.wait_for_output(r"^match-server listening (on \S+ and \S+ \(Redis: \S+\)): not ready, Redis")[1]
+        with RedisProcess() as redis_process:
+            socket_path.symlink_to(redis_process.url.removeprefix("unix://"))
+            parent.wait_for_output("ready on ")
+            assert parent.stop() == 0
+        assert parent.output.splitlines()[1:] == [f"match-server ready {where}"]
 
 
 def test_beyond_loopback_it_refuses_to_start_without_a_server_key(tmp_path: Path, redis_url: str) -> None:
@@ -309,6 +327,18 @@ def test_no_secret_stands_in_the_log_at_any_level(tmp_path: Path, redis_url: str
         assert process.stop() == 0
         for key in secrets.values():
             assert key not in process.log + process.output
+
+
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["one", "workers"])
+def test_the_password_of_redis_is_not_printed(tmp_path: Path, options: list[str]) -> None:
+    with RedisProcess() as redis_process:
+        with Redis.from_url(redis_process.url) as client:
+            client.config_set("requirepass", "hunter2-secret")
+        url = redis_process.url.replace("unix://", "unix://:hunter2-secret@")
+        with Process(tmp_path, "match_server", *options, port=0, redis_url=url) as process:
+            assert process.wait_for_output(r"ready on .*\(Redis: (\S+)\)")[1].startswith("unix://:***@/")
+            assert process.stop() == 0
+            assert "hunter2-secret" not in process.output + process.log
 
 
 def test_the_stub_registers_serves_a_match_and_drains_on_sigterm(tmp_path: Path, redis_url: str, prefix: str) -> None:
