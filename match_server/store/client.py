@@ -41,12 +41,17 @@ class _OurConnection(AbstractConnection):
         return [hiredis.pack_command((*words, *arguments[1:]))]
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
-        """As redis-py's."""
+        """As redis-py's; but where uvloop has closed the transport under it, which it says by a RuntimeError."""
+        transport = self._writer.transport if self._writer else None
         try:
             async with asyncio.timeout(_SOCKET_TIMEOUT_SECONDS):
                 await super().send_packed_command(*arguments, **options)
         except TimeoutError:
             raise exceptions.TimeoutError(f"Redis takes nothing for {_SOCKET_TIMEOUT_SECONDS:g} s") from None
+        except RuntimeError:
+            if transport is None or not transport.is_closing():
+                raise
+            raise exceptions.ConnectionError("Redis closed the link") from None
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         """As redis-py's."""

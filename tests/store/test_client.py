@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import exceptions
@@ -30,6 +31,23 @@ from match_server.store.client import check_url, connect, dedicated_connection, 
 )
 def test_a_url_is_logged_without_its_password(url: str, shown: str) -> None:
     assert redact(url) == shown
+
+
+def test_a_send_on_a_transport_that_uvloop_has_closed_is_a_broken_link(redis_url: str) -> None:
+    """It says so by a RuntimeError, which crashed the actor that sent."""
+
+    async def scenario() -> None:
+        async with connect(redis_url) as client:
+            connection = dedicated_connection(client)
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
+            assert connection._writer is not None
+            connection._writer.transport.abort()
+            await asyncio.sleep(0)
+            with pytest.raises(exceptions.ConnectionError, match="Redis closed the link"):
+                await connection.send_command("PING", check_health=False)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
 
 
 @pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///run/redis.sock"])
