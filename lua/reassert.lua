@@ -37,7 +37,7 @@ local function put_back(player, told)
   call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', told.game_mode, 'since', int(now_us),
     'enqueued_at', told.enqueued_at, 'connection', told.connection, 'node', told.node, 'operation', told.operation,
     'resume_token', told.resume_token, 'seq', seq, 'queued_seq', seq, 'requeued', 'true',
-    'claimed_seq', int(told.claimed_seq))
+    'claimed_seq', int(told.claimed_seq), 'put_back', told.connection .. ' ' .. told.operation)
   if cancelled_seq then -- for the repeat, should this answer be lost
     call('HSET', POOL .. 'player:' .. player, 'cancelled', frames[1], 'cancelled_seq', cancelled_seq)
   end
@@ -126,7 +126,13 @@ local function decide(player, told)
   if tonumber(record.seq) < told.seq then
     return catch_record_up(player, record, told)
   end
-  return { 'ok', epoch_now, unpack(frames_since(player, record, told.seq, now_us)) }
+  local frames = frames_since(player, record, told.seq, now_us)
+  if #frames > 0 and told.state ~= 'queued' and record.loading_session_id ~= told.loading_session_id
+    and not string.find(frames[1], '"match_cancelled"', 1, true) then
+    table.insert(frames, 1, cancelled_frame(int(told.seq + 1), told)) -- another connection put it back without this match
+  end
+  local by = #frames > 0 and call('HGET', POOL .. 'player:' .. player, 'put_back')
+  return { by == told.connection .. ' ' .. told.operation and 'put_back' or 'ok', epoch_now, unpack(frames) }
 end
 
 return each_item(1, 12, function(player, connection, node, operation, resume_token, game_mode, enqueued_at,

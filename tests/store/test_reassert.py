@@ -23,6 +23,7 @@ def test_a_queued_player_that_redis_lost_is_back_in_front_with_its_time(pool: Po
         "seq": seq,
         "queued_seq": seq,
         "requeued": "true",
+        "put_back": "ann/1 3",
     }
     assert pool.members("queue:duel:front") == ["ann"]
     assert pool.score("waiting:duel", "ann") == int(before["enqueued_at"])
@@ -53,7 +54,8 @@ def test_the_repeat_says_the_same_again_and_changes_nothing(pool: Pool) -> None:
 
     with pool.nothing_changes():
         again = pool.reassert("ann", seq=delivered, state="loading", session=session, epoch="before")
-    assert again == pool.catch_up("ann", seq=delivered) == ("ok", frames)
+    assert again == ("put_back", frames)
+    assert pool.catch_up("ann", seq=delivered) == ("ok", frames)
 
 
 def test_all_players_of_a_lost_match_find_each_other_again(pool: Pool) -> None:
@@ -317,6 +319,21 @@ def test_an_emptied_redis_that_the_older_connection_reached_first_gives_the_play
 
     assert pool.record("ann")["connection"] == "ann/2"
     assert pool.catch_up("ann", seq=first["seq"], claimed=first["seq"]) == ("taken_over", [])
+
+
+def test_put_back_by_an_older_connection_the_newer_is_told_that_its_match_is_lost(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    first = int(pool.record("ann")["queued_seq"])
+    resumed, start = pool.resume("ann", connection="ann/2")[1]
+    pool.lose_everything()
+    pool.reassert("ann", seq=first, claimed=first, epoch="before")
+
+    told = {"seq": start["seq"], "claimed": resumed["seq"], "connection": "ann/2"}
+    code, frames = pool.reassert("ann", **told, state="loading", session=session, epoch="before")
+
+    assert (code, without_seq(frames)) == ("ok", put_back("ann", session, "state_lost"))
+    assert start["seq"] < frames[0]["seq"] < frames[1]["seq"]
 
 
 def test_a_matched_player_whose_resume_was_rolled_back_hears_of_its_match(pool: Pool) -> None:
