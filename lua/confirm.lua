@@ -67,7 +67,7 @@ end
 local function activate(server_id, session_ids)
   local active, ended = POOL .. 'active:' .. server_id, POOL .. 'ended:' .. server_id
   local server_key = POOL .. 'server:' .. server_id
-  local f = call('HMGET', server_key, 'max_session_seconds', 'failures')
+  local f = call('HMGET', server_key, 'max_session_seconds', 'failures', 'full')
   local some_ended = call('EXISTS', ended) == 1
   for _, session_id in ipairs(session_ids) do
     if some_ended and call('ZREM', ended, session_id) == 1 then
@@ -78,7 +78,9 @@ local function activate(server_id, session_ids)
   end
   if f[2] then
     call('HDEL', server_key, 'failures', 'quarantined_until', 'probe')
-    call('ZREM', POOL .. 'quarantine', server_id)
+    if not f[3] then
+      call('ZREM', POOL .. 'quarantine', server_id)
+    end
   end
   refresh_server(server_id, now_us)
 end

@@ -25,8 +25,16 @@ for _, member in ipairs(call('ZRANGEBYSCORE', POOL .. 'session_deadlines', '-inf
   overdue = overdue + 1
 end
 for _, server_id in ipairs(call('ZRANGEBYSCORE', POOL .. 'quarantine', '-inf', int(now_us), 'LIMIT', 0, limit)) do
-  call('ZREM', POOL .. 'quarantine', server_id)
-  call('HDEL', POOL .. 'server:' .. server_id, 'full')
+  local f = call('HMGET', POOL .. 'server:' .. server_id, 'full', 'quarantined_until')
+  local until_us = math.max(tonumber(f[1]) or 0, tonumber(f[2]) or 0)
+  if f[1] and tonumber(f[1]) <= now_us then
+    call('HDEL', POOL .. 'server:' .. server_id, 'full')
+  end
+  if until_us > now_us then
+    look_again(server_id, until_us)
+  else
+    call('ZREM', POOL .. 'quarantine', server_id)
+  end
   refresh_server(server_id, now_us)
 end
 return { lost_servers, lost_sessions, overdue }

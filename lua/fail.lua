@@ -24,7 +24,7 @@ local function settle(session, outcome)
   if outcome == 'lost' or call('HEXISTS', reserved, session.id) == 0 then
     return
   end
-  local ended = outcome == 'unknown' and call('ZREM', POOL .. 'ended:' .. session.server, session.id) == 1
+  local ended = outcome == 'unknown' and call('ZSCORE', POOL .. 'ended:' .. session.server, session.id)
   if outcome == 'unknown' and not ended then
     call('HSET', reserved, session.id, 'unknown 0')
   else

@@ -1,8 +1,8 @@
 -- Dedicated servers that fail, fill up, go, or end a session.
 
--- Look at a server again then: what keeps it from being asked is over.
+-- Look at a server again then, and at the latest of what keeps it from being asked (expire_servers).
 local function look_again(server_id, at_us)
-  call('ZADD', POOL .. 'quarantine', 'GT', int(at_us), server_id)
+  call('ZADD', POOL .. 'quarantine', int(at_us), server_id)
 end
 
 -- Half a second after the first failure in a row, twice as long after each further one, half a minute at most.
@@ -16,8 +16,9 @@ end
 
 -- It refused for want of room: no slots until it is heard again, or for five seconds if it says nothing.
 local function mark_full(server_id, now_us)
-  call('HSET', POOL .. 'server:' .. server_id, 'full', '1')
-  look_again(server_id, now_us + 5000000)
+  local until_us = now_us + 5000000
+  call('HSET', POOL .. 'server:' .. server_id, 'full', int(until_us))
+  look_again(server_id, until_us)
 end
 
 -- Whether nobody knows if a create made its session: it had no answer, and was given up.
@@ -27,21 +28,21 @@ local function is_unknown(server_id, session_id)
 end
 
 -- A session is over: free its slot, also where nobody knew that it had begun. A tombstone meets the confirmation that
--- may still be on its way.
+-- may still be on its way, or that of the same session, should its match come back to this server.
 local function free_slot(server_id, session_id, now_us)
   if call('HDEL', POOL .. 'active:' .. server_id, session_id) == 1 then
     call('ZREM', POOL .. 'session_deadlines', server_id .. ' ' .. session_id)
     return true
   end
-  if is_unknown(server_id, session_id) then
+  local unknown = is_unknown(server_id, session_id)
+  if unknown then
     call('HDEL', POOL .. 'reserved:' .. server_id, session_id)
-    return true
   end
   local ended = POOL .. 'ended:' .. server_id
   call('ZADD', ended, int(now_us), session_id)
   call('ZREMRANGEBYSCORE', ended, '-inf', '(' .. int(now_us - 60000000))
   call('EXPIRE', ended, 120)
-  return false
+  return unknown
 end
 
 -- Forget a server and void its slots: its lease ran out, it left, or a new incarnation took its place.

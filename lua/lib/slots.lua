@@ -11,7 +11,7 @@ local function refresh_server(server_id, now_us)
   local f = call('HMGET', POOL .. 'server:' .. server_id, 'capacity', 'state', 'full', 'quarantined_until', 'game_modes',
     'probe')
   local free = 0
-  if f[1] and f[2] == 'live' and f[3] ~= '1' then
+  if f[1] and f[2] == 'live' and not f[3] then
     free = f[1] - call('HLEN', POOL .. 'reserved:' .. server_id) - call('HLEN', POOL .. 'active:' .. server_id)
     if f[4] then
       free = math.min(free, (tonumber(f[4]) > now_us or f[6]) and 0 or 1)

@@ -1,3 +1,5 @@
+import pytest
+
 from tests.store.pool import Pool
 
 
@@ -44,7 +46,7 @@ def test_the_end_of_a_session_of_unknown_fate_frees_its_slot(pool: Pool) -> None
 
     assert pool.run("end_session", "s1", order.loading_session_id) == [b"ended"]
 
-    assert not {"reserved:s1", "ended:s1"} & pool.key_names()
+    assert "reserved:s1" not in pool.key_names()
 
 
 def test_an_end_before_its_create_was_given_up_frees_the_slot_then(pool: Pool) -> None:
@@ -54,7 +56,28 @@ def test_an_end_before_its_create_was_given_up_frees_the_slot_then(pool: Pool) -
 
     pool.fail(order, "unknown")
 
-    assert not {"reserved:s1", "ended:s1"} & pool.key_names()
+    assert "reserved:s1" not in pool.key_names()
+
+
+@pytest.mark.parametrize("end_first", [True, False])
+def test_a_match_that_comes_back_to_the_server_where_its_session_has_ended_takes_no_slot(
+    pool: Pool, end_first: bool
+) -> None:
+    """The same key gives the same session, which is over: nobody would report its end again."""
+    pool.register("s1", capacity=2)
+    order = pool.allocating("ann", "bob")
+    if end_first:
+        pool.run("end_session", "s1", order.loading_session_id)
+    pool.fail(order, "unknown")
+    if not end_first:
+        pool.run("end_session", "s1", order.loading_session_id)
+    pool.move_clock(1)
+    pool.sweep()
+    (again,) = pool.place()
+
+    assert pool.confirm(again).code == "matched"
+
+    assert pool.free("s1") == 2
 
 
 def test_an_unknown_server_has_no_sessions_to_end(pool: Pool) -> None:

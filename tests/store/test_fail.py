@@ -147,6 +147,33 @@ def test_a_full_server_that_failed_before_is_not_asked_before_its_five_seconds(p
     assert pool.free("s1") == 0
 
 
+def test_a_quarantine_is_no_longer_for_an_earlier_full(pool: Pool) -> None:
+    pool.register("s1", capacity=5)
+    first, second = pool.allocating("ann", "bob"), pool.allocating("cid", "dan")
+    pool.fail(first, "full")
+    pool.heartbeat("s1")
+    pool.fail(second, "error")
+
+    pool.move_clock(0.6)
+    pool.sweep()
+
+    assert pool.free("s1") == 1
+
+
+def test_a_full_server_is_asked_again_also_when_a_session_of_it_is_confirmed_meanwhile(pool: Pool) -> None:
+    pool.register("s1", capacity=5)
+    failed, full = pool.allocating("ann", "bob"), pool.allocating("cid", "dan")
+    made = pool.allocating("eve", "fay")
+    pool.fail(failed, "error")
+    pool.fail(full, "full")
+    pool.confirm(made)
+
+    pool.move_clock(5.1)
+    pool.sweep()
+
+    assert pool.free("s1") == 4
+
+
 def test_an_end_says_that_a_full_server_has_room_again(pool: Pool) -> None:
     pool.register("s1", capacity=5)
     pool.fail(pool.allocating("ann", "bob"), "full")
