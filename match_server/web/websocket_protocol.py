@@ -13,6 +13,7 @@ What it adds, each for a fact of uvicorn 0.5x's `websockets-sansio`:
 """
 
 import asyncio
+import math
 import random
 from typing import TYPE_CHECKING, Any, cast
 
@@ -49,6 +50,7 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         self._broken = False  # the peer's frames cannot be read any more
         self._heard = 0.0  # when the peer last sent anything, by the loop's clock
         self._pings_spared = 0  # in a row
+        self._abort_at = math.inf  # by the loop's clock
 
     def handle_connect(self, event: Request) -> None:
         """Offer this connection to the application."""
@@ -97,10 +99,11 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         self._abort_after(self.close_timeout)
 
     def _abort_after(self, seconds: float) -> None:
-        """Free the transport then, however much lies unread. uvicorn stops this timer when the connection is lost."""
+        """Free the transport by then, however much lies unread. uvicorn stops this timer with the connection."""
+        self._abort_at = min(self._abort_at, self.loop.time() + seconds)
         if self.close_timer is not None:
             self.close_timer.cancel()
-        self.close_timer = self.loop.call_later(seconds, self.transport.abort)
+        self.close_timer = self.loop.call_at(self._abort_at, self.transport.abort)
 
     def shutdown(self) -> None:
         """This node stops: tell the peer, and do not wait long for one that does not read.

@@ -134,6 +134,19 @@ def test_shutdown_leaves_a_handshake_under_way_to_the_application(caplog: pytest
     assert caplog.text == ""
 
 
+def test_a_close_from_a_peer_that_reads_nothing_does_not_prolong_a_stop() -> None:
+    async def scenario() -> None:
+        async with opened() as link:
+            link.transport.peer_reads = False
+            link.connection.shutdown()
+            link.client.send_close(1000)
+            await link.flush()
+            await asyncio.sleep(1.1)
+            assert link.transport.aborted
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("end", ["node", "peer", "stop"])
 def test_no_timer_outlives_its_connection(end: str) -> None:
     async def scenario() -> None:
