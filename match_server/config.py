@@ -30,7 +30,6 @@ log = structlog.get_logger(__name__)
 ENV_PREFIX = "MATCH_"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 MIN_PLAYERS, MAX_PLAYERS = 2, 100
-_TYPING_ERROR = 0.75  # as alike as `prot` and `port`, by difflib's ratio
 # Kubernetes adds these, after the prefix, for a service that is named match-something.
 _SERVICE_LINK = re.compile(r"(.+_)?(service_host|service_port(_.+)?|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)")
 
@@ -227,6 +226,8 @@ def load_settings(**options: Any) -> Settings:
     except ValidationError as error:
         wrong += [_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
         raise SettingsError("\n".join(wrong)) from None
+    except SettingsError as error:
+        raise SettingsError("\n".join([*wrong, str(error)])) from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError("\n".join([*wrong, f"{ENV_PREFIX}CONFIG: not TOML: {error}"])) from None
     except UnicodeDecodeError as error:
@@ -257,7 +258,8 @@ def _unknown_variables() -> Iterator[str]:
 
 
 def _nearest(name: str) -> str | None:
-    return next(iter(difflib.get_close_matches(name, KNOWN, n=1, cutoff=_TYPING_ERROR)), None)
+    """The setting that was meant, if this is a typing error: `prot` and `port` are as alike as 0.75, says difflib."""
+    return next(iter(difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.75 if len(name) < 6 else 0.85)), None)
 
 
 def _no_setting(name: str, shown: Callable[[str], str] = str) -> str:

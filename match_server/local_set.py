@@ -105,4 +105,6 @@ class LocalSet:
             raise Interrupted
         process = await start_child(module, arguments, environment=self._environment, output=output)
         self._running.append(process)
+        if self._stopping.is_set():  # since before there was a process to stop
+            process.terminate()
         return process

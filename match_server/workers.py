@@ -70,6 +70,8 @@ class Workers:
                 for keeper in keepers:  # nobody is replaced any more
                     keeper.cancel()
                 await asyncio.gather(*keepers, return_exceptions=True)
+                for listener in sockets:  # or the kernel would take connections that no worker accepts any more
+                    listener.close()
                 await self._end_all()
                 await system.stop(deadline_seconds=0)
 

@@ -41,6 +41,15 @@ def test_game_modes_may_be_a_table_of_the_toml_file(monkeypatch: pytest.MonkeyPa
     assert loaded.key_prefix == "{eu}:"
 
 
+def test_a_misspelt_variable_is_told_beside_what_is_wrong_in_the_toml_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "match.toml").write_text("prot = 1\n")
+    monkeypatch.setenv("MATCH_CONFIG", str(tmp_path / "match.toml"))
+    monkeypatch.setenv("MATCH_ADMINKEY", "x")
+    assert [line.partition(": ")[0] for line in refusal().splitlines()] == ["MATCH_ADMINKEY", "MATCH_CONFIG"]
+
+
 @pytest.mark.parametrize("table", ["[[game_modes]]\nname = 'Solo mode!'\nplayers = 1\n", "game_modes = ['Duel:2']\n"])
 def test_game_modes_of_another_form_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, table: str) -> None:
     (tmp_path / "match.toml").write_text(table)
@@ -86,7 +95,7 @@ def test_a_variable_that_is_nearly_a_setting_is_refused(
     assert refusal() == line
 
 
-@pytest.mark.parametrize("name", ["MATCH_OF_THE_DAY", "MATCH_LOG_LEVEL", "MATCH_WS_URL", "MATCH_SERVER_PORT", "MATCH_"])
+@pytest.mark.parametrize("name", ["MATCH_OF_THE_DAY", "MATCH_LOG_LEVEL", "MATCH_WS_URL", "MATCH_SERVER_NAME", "MATCH_"])
 def test_a_variable_that_only_begins_like_a_setting_is_warned_of(
     monkeypatch: pytest.MonkeyPatch, logs: list[EventDict], name: str
 ) -> None:
