@@ -236,16 +236,14 @@ def test_a_claim_that_lay_in_the_socket_of_a_stalled_node_takes_no_player_back(
                 if gives_up:
                     await older.drop()
                 await newer.resume(token)
-                while (answer := await newer.next())[
-                    "type"
-                ] == "error":  # so soon after the first claim, on another node
+                # So soon after the first claim, on another node, it may be told to try again.
+                while (answer := await newer.next())["type"] == "error":
                     await asyncio.sleep(answer["retry_after_seconds"])
                     await newer.resume(token)
                 assert [answer["type"], (await newer.next())["type"]] == ["resumed", "queued"]
                 owner = redis.do("HMGET", f"{prefix}player:{first.player_id}", "connection", "node")
-                await asyncio.sleep(
-                    0.5
-                )  # it stands for longer than a busy loop may: a stopped process has no other clock
+                # It stands for longer than a busy loop may: a stopped process has no other clock.
+                await asyncio.sleep(0.5)
                 stalled.send_signal(signal.SIGCONT)
                 if not gives_up:
                     assert (await older.next())["code"] == "server_busy"
