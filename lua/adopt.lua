@@ -24,7 +24,7 @@ local function adopt(session)
     return order(session)
   end
   if session.attempt >= attempts then -- its server is gone too, and it was the last one to try
-    cancel(session, 'allocation_failed', {}, now_us, redis_us)
+    cancel(session, 'allocation_failed', {}, redis_us)
     return nil
   end
   servers = servers or open_servers()

@@ -2,7 +2,7 @@
 -- enqueue: put players into the queue of one game mode.
 --
 -- KEYS    clock
--- ARGV    game_mode; per player: player_id connection node operation resume_token asked_us
+-- ARGV    game_mode node; per player: player_id connection operation resume_token asked_us
 -- WHERE   asked_us: when the client's message was received, by Redis' clock
 -- RETURN  per player: code resume_token queued_seq enqueued_at epoch frame
 --         all but the code only when this connection owns the player; the frame is the `queued` that was published
@@ -13,18 +13,19 @@
 -- SENDS   notifications:* node:*
 -- INCLUDE pool frames players
 
-local game_mode = ARGV[1]
+local game_mode, node = ARGV[1], ARGV[2]
 local now_us, redis_us = clock()
 local now = int(now_us)
 local paused = call('SISMEMBER', POOL .. 'paused', game_mode) == 1
 local epoch = call('HGET', KEYS[1], 'epoch') or ''
-local queue, waiting = POOL .. 'queue:' .. game_mode, POOL .. 'waiting:' .. game_mode
-local nodes = {}
+local queue = gathered_for('SADD', POOL .. 'queue:' .. game_mode)
+local waiting = gathered_for('ZADD', POOL .. 'waiting:' .. game_mode)
+local node_players = gathered_for('SADD', POOL .. 'node_players:' .. node)
 
 -- One look at all of them spares each its own: almost always none has a record or a tombstone.
 local function any_known()
   local keys = {}
-  for i = 2, #ARGV, 6 do
+  for i = 3, #ARGV, 5 do
     keys[#keys + 1] = POOL .. 'player:' .. ARGV[i]
     keys[#keys + 1] = POOL .. 'left:' .. ARGV[i]
   end
@@ -40,7 +41,7 @@ local function owned(code, player, record)
   return { code, record.resume_token, queued_seq, record.enqueued_at, epoch, frame }
 end
 
-local function decide(player, connection, node, operation, resume_token, asked_us)
+local function decide(player, connection, operation, resume_token, asked_us)
   local first = not look and not seen[player]
   seen[player] = true
   local record = not first and load_player(player)
@@ -84,20 +85,20 @@ local function decide(player, connection, node, operation, resume_token, asked_u
   end
   seq = next_seq(seq, redis_us)
   call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'connection', connection, 'seq', seq,
-    'game_mode', game_mode, 'since', now, 'enqueued_at', now, 'queued_seq', seq, 'node', node,
+    'game_mode', game_mode, 'enqueued_at', now, 'queued_seq', seq, 'node', node,
     'operation', operation, 'resume_token', resume_token)
-  gather('SADD', queue, player)
-  gather('ZADD', waiting, now, player)
-  gather('SADD', POOL .. 'node_players:' .. node, player)
-  nodes[node] = true
+  queue[#queue + 1] = player
+  waiting[#waiting + 1] = now
+  waiting[#waiting + 1] = player
+  node_players[#node_players + 1] = player
   local frame = queued_frame(seq, game_mode, resume_token, false)
   publish(player, frame)
   return { 'queued', resume_token, seq, now, epoch, frame }
 end
 
-local reply = each_item(2, 6, decide)
+local reply = each_item(3, 5, decide)
 write_gathered()
-for node in pairs(nodes) do
+if #queue > 0 then
   note_node(node, now_us)
 end
 return reply

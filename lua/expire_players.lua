@@ -25,7 +25,7 @@ local function end_grace(player)
     drop_queued(player, record, 'disconnected', redis_us)
   elseif record and record.state == 'loading' then
     local session = load_session(record.loading_session_id)
-    cancel(session, 'player_left', { [player] = 'disconnected' }, now_us, redis_us)
+    cancel(session, 'player_left', { [player] = 'disconnected' }, redis_us)
     cancelled = cancelled + 1
     budget = budget - #session.players
   end -- while allocating the match goes on; nobody waits for this player any more

@@ -35,10 +35,10 @@ for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do
         at_fault[player] = 'loading_timeout'
       end
     end
-    cancel(session, 'loading_timeout', at_fault, now_us, redis_us)
+    cancel(session, 'loading_timeout', at_fault, redis_us)
   end)
   each_due('unplaced', game_mode, function(session)
-    cancel(session, 'allocation_failed', {}, now_us, redis_us)
+    cancel(session, 'allocation_failed', {}, redis_us)
   end)
 end
 return { timeouts.loading, timeouts.unplaced, budget > 0 and 0 or 1 }

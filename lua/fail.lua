@@ -5,8 +5,8 @@
 -- ARGV    node lease_us wait_us attempts; per session: loading_session_id attempt outcome
 -- WHERE   outcome: full (refused, and says so), error (refused for another reason), unknown (no answer: it may have
 --         made the session), lost (its slot was voided)
--- RETURN  per session: code order
--- CODES   placed (the order of the next attempt follows), waiting (for a slot), cancelled (the attempts are used up),
+-- RETURN  per session: code; when placed: order
+-- CODES   placed (this is the next attempt), waiting (for a slot), cancelled (the attempts are used up),
 --         stale (another attempt owns the allocation, or it was given up)
 -- TOUCHES clock player:* left:* queue:* waiting:* held node_players:* loading:* sessions:* servers:open server:*
 --         reserved:* active:* ended:* quarantine
@@ -41,39 +41,43 @@ local function settle(session, outcome)
   changed_servers[session.server] = true
 end
 
+-- To be placed once what all these servers have left is known: until then a session's id stands for its answer.
+local to_place = {}
+
 local function decide(loading_session_id, attempt_text, outcome)
   local attempt = tonumber(attempt_text)
   local session = load_session(loading_session_id)
   if not session or session.state ~= 'allocating' then
-    return { 'stale', {} }
+    return { 'stale' }
   end
   if session.attempt == attempt + 1 and is_placed_by(session, node) then
     return { 'placed', order(session) } -- a repeat, whose first answer was lost
   end
   if session.attempt == attempt and attempt > 0 and session.server == '' then
-    return { 'waiting', {} } -- a repeat
+    return { 'waiting' } -- a repeat
   end
   if session.attempt ~= attempt then
-    return { 'stale', {} }
+    return { 'stale' }
   end
   settle(session, outcome)
   if attempt >= attempts then
-    cancel(session, 'allocation_failed', {}, now_us, redis_us)
-    return { 'cancelled', {} }
+    cancel(session, 'allocation_failed', {}, redis_us)
+    return { 'cancelled' }
   end
-  return session -- to be placed, once what all these servers have left is known
+  to_place[loading_session_id] = session
+  return { loading_session_id }
 end
 
 local reply = each_item(5, 3, decide)
 refresh_changed_servers(now_us)
 local servers, placed = open_servers(), {}
-for i, session in ipairs(reply) do
-  if session.id then
-    if not placed[session.id] then -- the same failure twice in one batch takes one slot
-      local flat = place(session, servers, node, now, lease_until, wait_until)
-      placed[session.id] = { flat and 'placed' or 'waiting', flat or {} }
+for i, entry in ipairs(reply) do
+  if to_place[entry] then
+    if not placed[entry] then -- the same failure twice in one batch takes one slot
+      local order_text = place(to_place[entry], servers, node, now, lease_until, wait_until)
+      placed[entry] = order_text and 'placed\n' .. order_text or 'waiting'
     end
-    reply[i] = placed[session.id]
+    reply[i] = placed[entry]
   end
 end
 refresh_changed_servers(now_us)

@@ -11,7 +11,7 @@
 -- SENDS   notifications:*
 -- INCLUDE pool frames players queue sessions cancel
 
-local now_us, redis_us = clock()
+local _, redis_us = clock()
 
 local function decide(player, connection, operation, reason)
   local record = load_player(player)
@@ -36,7 +36,7 @@ local function decide(player, connection, operation, reason)
       drop_queued(player, record, reason, redis_us)
     else
       call('HSET', POOL .. 'player:' .. player, 'operation', operation)
-      cancel(load_session(record.loading_session_id), 'player_left', { [player] = reason }, now_us, redis_us)
+      cancel(load_session(record.loading_session_id), 'player_left', { [player] = reason }, redis_us)
     end
     return { 'ok', call('HGET', POOL .. 'left:' .. player, 'frame'), record.loading_session_id }
   end

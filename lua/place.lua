@@ -20,7 +20,7 @@ local reply, full = {}, false
 each_listed(call('ZRANGE', POOL .. 'sessions:unplaced:' .. game_mode, 0, limit - 1), function(loading_session_id)
   local session = not full and load_listed(loading_session_id, game_mode)
   if session and not somebody_there(session) then
-    cancel(session, 'player_left', {}, now_us, redis_us)
+    cancel(session, 'player_left', {}, redis_us)
   elseif session then
     reply[#reply + 1] = place(session, servers, node, now, lease_until, wait_until)
     full = session.server == ''

@@ -5,8 +5,7 @@
 -- KEYS    clock
 -- ARGV    node lease_us wait_us; per player: player_id connection loading_session_id
 -- RETURN  per player: code; of the last one of a session: code order loading_ms
---         order is {loading_session_id attempt game_mode server_id endpoint host batch player...}, empty when no slot was
---         free; loading_ms is -1 when this is a repeat
+--         the order (lib/placing.lua) is empty when no slot was free; loading_ms is -1 when this is a repeat
 -- CODES   ok, not_in_queue, wrong_session_id
 -- TOUCHES clock player:* loading:* sessions:* servers:open server:* reserved:* active:*
 -- SENDS   none
@@ -19,12 +18,11 @@ local servers
 
 local function all_ready(session)
   for _, player in ipairs(session.players) do
-    call('HSET', POOL .. 'player:' .. player, 'state', 'allocating', 'since', now)
+    call('HSET', POOL .. 'player:' .. player, 'state', 'allocating')
   end
   gather('ZREM', POOL .. 'sessions:loading:' .. session.game_mode, session.id)
   servers = servers or open_servers()
-  local flat = place(session, servers, node, now, lease_until, wait_until)
-  return { 'ok', flat or {}, math.floor((now_us - session.created) / 1000) }
+  return { 'ok', place(session, servers, node, now, lease_until, wait_until) or '', math.floor((now_us - session.created) / 1000) }
 end
 
 local function decide(player, connection, loading_session_id)
@@ -39,10 +37,11 @@ local function decide(player, connection, loading_session_id)
   local own = f[1] == 'loading' and call('HMGET', loading_key, player, '#missing')
   if own and own[1] == 'loading' then
     local missing = own[2] - 1
-    call('HSET', loading_key, player, 'ready', '#missing', missing)
     if missing == 0 then
+      call('HSET', loading_key, player, 'ready', '#missing', '0', '#ready', now)
       return all_ready(load_session(loading_session_id))
     end
+    call('HSET', loading_key, player, 'ready', '#missing', missing)
   elseif f[1] == 'allocating' then -- a repeat, whose first answer may have been lost with the order in it
     local session = load_session(loading_session_id)
     if session and is_placed_by(session, node) then

@@ -34,7 +34,7 @@ local function put_back(player, told)
   end
   frames[#frames + 1] = queued_frame(seq, told.game_mode, told.resume_token, true)
   call('DEL', POOL .. 'player:' .. player)
-  call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', told.game_mode, 'since', int(now_us),
+  call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', told.game_mode,
     'enqueued_at', told.enqueued_at, 'connection', told.connection, 'node', told.node, 'operation', told.operation,
     'resume_token', told.resume_token, 'seq', seq, 'queued_seq', seq, 'requeued', 'true',
     'claimed_seq', int(told.claimed_seq), 'put_back', told.connection .. ' ' .. told.operation)
@@ -66,7 +66,7 @@ local function replace(player, record, told)
   call('DEL', POOL .. 'player:' .. player) -- else the end of that match would be told to this client, too
   local session = record.loading_session_id ~= '' and load_session(record.loading_session_id)
   if session then -- a match that its players were told is over, or know nothing of
-    cancel(session, 'state_lost', {}, now_us, redis_us)
+    cancel(session, 'state_lost', {}, redis_us)
   end
   take_from_queue(player, record.game_mode)
   call('ZREM', POOL .. 'waiting:' .. record.game_mode, player)

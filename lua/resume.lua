@@ -23,7 +23,7 @@ local function restore(player, node, operation, resume_token, game_mode, made_at
     return nil
   end
   local enqueued_at = math.min(made_at_us, now_us)
-  call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', game_mode, 'since', int(now_us),
+  call('HSET', POOL .. 'player:' .. player, 'state', 'queued', 'game_mode', game_mode,
     'enqueued_at', int(enqueued_at), 'connection', '', 'node', node, 'operation', operation,
     'resume_token', resume_token, 'seq', int(redis_us), 'queued_seq', int(redis_us), 'requeued', 'true')
   call('ZADD', POOL .. 'waiting:' .. game_mode, int(enqueued_at), player)

@@ -108,27 +108,31 @@ local candidates = pop_candidates(wanted * size)
 local formed = math.floor(#candidates / size)
 local ids = ids_begin(redis_us)
 local reply = { formed, 0, unplaced }
+local loading_sessions = gathered_for('ZADD', POOL .. 'sessions:loading:' .. game_mode)
+local no_longer_waiting = gathered_for('ZREM', POOL .. 'waiting:' .. game_mode)
 
 for index = 1, formed do
-  local session = { id = ids .. string.format('%012x', index), game_mode = game_mode, players = {} }
+  local players = {}
   for place_in_match = 1, size do
-    session.players[place_in_match] = candidates[(index - 1) * size + place_in_match].player
+    players[place_in_match] = candidates[(index - 1) * size + place_in_match].player
   end
-  local fields = { '#missing', ARGV[2], '#state', 'loading', '#players', table.concat(session.players, ' '),
+  local session = { id = ids .. string.format('%012x', index), game_mode = game_mode,
+    players_json = '["' .. table.concat(players, '","') .. '"]' }
+  local fields = { '#missing', ARGV[2], '#state', 'loading', '#players', session.players_json,
     '#game_mode', game_mode, '#created', now, '#deadline', deadline }
-  for _, player in ipairs(session.players) do
+  for _, player in ipairs(players) do
     fields[#fields + 1] = player
     fields[#fields + 1] = 'loading'
   end
   call('HSET', POOL .. 'loading:' .. session.id, unpack(fields))
-  gather('ZADD', POOL .. 'sessions:loading:' .. game_mode, deadline, session.id)
+  loading_sessions[#loading_sessions + 1] = deadline
+  loading_sessions[#loading_sessions + 1] = session.id
   local tail = start_loading_tail(session, loading_timeout_us / 1000000)
   for place_in_match = 1, size do
     local record = candidates[(index - 1) * size + place_in_match]
     local seq = next_seq(record.seq, redis_us)
-    call('HSET', POOL .. 'player:' .. record.player, 'state', 'loading', 'since', now, 'seq', seq,
-      'loading_session_id', session.id)
-    gather('ZREM', POOL .. 'waiting:' .. game_mode, record.player)
+    call('HSET', POOL .. 'player:' .. record.player, 'state', 'loading', 'seq', seq, 'loading_session_id', session.id)
+    no_longer_waiting[#no_longer_waiting + 1] = record.player
     publish(record.player, start_loading_frame(seq, tail))
     reply[#reply + 1] = now_us - record.enqueued_at
   end

@@ -102,7 +102,7 @@ class Ghosts:
         new = [Ghost(f"ghost-{index}") for index in range(len(self._ghosts), len(self._ghosts) + count)]
         for batch in _batches(new):
             now_us = time.time_ns() // 1000
-            items = [Enqueue(ghost.player_id, ghost.connection, self._node, 1, ghost.token, now_us) for ghost in batch]
+            items = [Enqueue(ghost.player_id, ghost.connection, 1, ghost.token, now_us) for ghost in batch]
             result = await self._journey.step(self._mode, self._size, Step(enqueues=items))
             for ghost, answer in zip(batch, result.enqueues, strict=True):
                 if not isinstance(answer, Answered) or answer.code != "queued":

@@ -1,5 +1,6 @@
 """What must hold in Redis at every instant: all its structures agree. Numbers are docs/reliability.md's."""
 
+import json
 from collections.abc import Iterator, Mapping
 
 from benchmarks.simulation.pool_look import Hash, Look, Mode, Server
@@ -9,7 +10,7 @@ def contradictions(look: Look, sizes: Mapping[str, int]) -> Iterator[str]:
     """One line for each thing that contradicts another."""
     in_sessions: dict[str, list[str]] = {}
     for session_id, session in look.sessions.items():
-        for player in session.get("#players", "").split():
+        for player in json.loads(session.get("#players", "[]")):
             in_sessions.setdefault(player, []).append(session_id)
     for player, record in look.players.items():
         yield from _player(player, record, look, in_sessions.get(player, []))
@@ -76,7 +77,7 @@ def _session(session_id: str, session: Hash, look: Look, sizes: Mapping[str, int
     """2: exactly the mode's number of distinct players, who all know this session as theirs."""
     if not session:
         return
-    players, mode_name = session["#players"].split(), session["#game_mode"]
+    players, mode_name = json.loads(session["#players"]), session["#game_mode"]
     if len(set(players)) != sizes[mode_name] or len(players) != sizes[mode_name]:
         yield f"session {session_id}: {len(players)} players {players}, not {sizes[mode_name]}"
     for player in players:

@@ -2,7 +2,7 @@
 
 -- Undo a match. `at_fault` maps a player to the reason it leaves with; the others go back in front of the queue,
 -- but for those who left during the allocation, whom nobody waits for any more.
-local function cancel(session, reason, at_fault, now_us, redis_us)
+local function cancel(session, reason, at_fault, redis_us)
   for _, player in ipairs(session.players) do
     local record = load_player(player)
     if record and record.loading_session_id == session.id then
@@ -15,7 +15,7 @@ local function cancel(session, reason, at_fault, now_us, redis_us)
         local seq = next_seq(record.seq, redis_us)
         local cancelled = '{"type":"match_cancelled","seq":' .. seq .. ',"loading_session_id":"' .. session.id
           .. '","reason":"' .. reason .. '","requeued":true}'
-        requeue(player, record, cancelled, seq, now_us)
+        requeue(player, record, cancelled, seq)
       end
     end
   end

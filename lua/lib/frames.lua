@@ -4,15 +4,6 @@ local function publish(player, frame)
   call('PUBLISH', POOL .. 'notifications:' .. player, frame)
 end
 
--- cjson escapes the slashes of an address, which is legal and ugly.
-local function json_string(text)
-  return (string.gsub(cjson.encode(text), '\\/', '/'))
-end
-
-local function players_json(players)
-  return '["' .. table.concat(players, '","') .. '"]'
-end
-
 local function queued_frame(seq, game_mode, resume_token, requeued)
   return '{"type":"queued","seq":' .. seq .. ',"game_mode":"' .. game_mode
     .. '","resume_token":"' .. resume_token .. '","requeued":' .. tostring(requeued) .. '}'
@@ -21,7 +12,7 @@ end
 -- A frame of the match: its head differs from player to player by `seq` alone, so the tail is built once.
 local function start_loading_tail(session, seconds)
   return ',"loading_session_id":"' .. session.id .. '","game_mode":"' .. session.game_mode
-    .. '","players":' .. players_json(session.players)
+    .. '","players":' .. session.players_json
     .. ',"timeout_seconds":' .. string.format('%.14g', math.max(0, seconds)) .. '}'
 end
 

@@ -42,18 +42,18 @@ end
 local places = {}
 
 local function place_of(server_id)
-  places[server_id] = places[server_id] or call('HMGET', POOL .. 'server:' .. server_id, 'endpoint', 'host', 'batch')
+  if not places[server_id] then
+    local f = call('HMGET', POOL .. 'server:' .. server_id, 'endpoint', 'host', 'batch')
+    places[server_id] = server_id .. ' ' .. (f[1] or '') .. ' ' .. (f[2] or '') .. ' ' .. (f[3] or '')
+  end
   return places[server_id]
 end
 
--- What the allocator needs to ask a server for the session, as one flat list.
+-- What the allocator needs to ask a server for the session: `loading_session_id attempt game_mode server_id endpoint host
+-- batch player...`, in one text.
 local function order(session)
-  local f = place_of(session.server)
-  local flat = { session.id, session.attempt, session.game_mode, session.server, f[1], f[2], f[3] }
-  for _, player in ipairs(session.players) do
-    flat[#flat + 1] = player
-  end
-  return flat
+  return session.id .. ' ' .. session.attempt .. ' ' .. session.game_mode .. ' ' .. place_of(session.server) .. ' '
+    .. table.concat(session.players, ' ')
 end
 
 local FAR_US = '9000000000000000'

@@ -34,41 +34,41 @@ end
 -- gathered. Until then Redis does not have it, so nothing gathered may be read, or written otherwise, in the same call.
 local gathered = {}
 
+-- The list for one key: what is put into it goes out with write_gathered.
+local function gathered_for(command, key)
+  gathered[command] = gathered[command] or {}
+  gathered[command][key] = gathered[command][key] or {}
+  return gathered[command][key]
+end
+
 local function gather(command, key, first, second)
-  local groups = gathered[command]
-  if not groups then
-    groups = {}
-    gathered[command] = groups
-  end
-  local values = groups[key]
-  if not values then
-    values = {}
-    groups[key] = values
-  end
+  local lists = gathered[command]
+  local values = lists and lists[key] or gathered_for(command, key)
   values[#values + 1] = first
   values[#values + 1] = second
 end
 
 local function write_gathered()
-  for command, groups in pairs(gathered) do
-    for key, values in pairs(groups) do
-      call(command, key, unpack(values))
+  for command, lists in pairs(gathered) do
+    for key, values in pairs(lists) do
+      if #values > 0 then
+        call(command, key, unpack(values))
+      end
     end
   end
   gathered = {}
 end
 
--- Decide on each item of the batch, `width` arguments each from ARGV[first] on. An item that fails is answered with its
--- error, and the others go on: one poisonous player must not fail two hundred (docs/races.md, 16), nor keep what the others
--- have in common from being written behind the loop.
+-- Decide on each item of the batch, `width` arguments each from ARGV[first] on. Each has one line of the answer per field,
+-- for a list in a list costs as much as a command. An item that fails is answered with its error, and the others go on: one
+-- poisonous player must not fail two hundred (docs/races.md, 16), nor keep what the others have in common from being
+-- written behind the loop.
 local function each_item(first, width, decide)
   local reply = {}
   for i = first, #ARGV, width do
     local ok, answer = pcall(decide, unpack(ARGV, i, i + width - 1))
-    if not ok then
-      answer = { err = type(answer) == 'table' and answer.err or tostring(answer) }
-    end
-    reply[#reply + 1] = answer
+    reply[#reply + 1] = ok and table.concat(answer, '\n')
+      or { err = type(answer) == 'table' and answer.err or tostring(answer) }
   end
   return reply
 end

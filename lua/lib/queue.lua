@@ -40,11 +40,11 @@ local function hold(player, record, until_us)
 end
 
 -- Back into the queue in front, with the original time of waiting. A held player stays out of reach.
-local function requeue(player, record, cancelled, cancelled_seq, now_us)
+local function requeue(player, record, cancelled, cancelled_seq)
   local seq = int(cancelled_seq + 1)
   local player_key = POOL .. 'player:' .. player
   call('HSETNX', player_key, 'claimed_seq', call('HGET', player_key, 'queued_seq')) -- which claim_of goes by
-  call('HSET', player_key, 'state', 'queued', 'since', int(now_us), 'seq', seq, 'queued_seq', seq,
+  call('HSET', player_key, 'state', 'queued', 'seq', seq, 'queued_seq', seq,
     'requeued', 'true', 'cancelled', cancelled, 'cancelled_seq', cancelled_seq, 'loading_session_id', '')
   call('ZADD', POOL .. 'waiting:' .. record.game_mode, record.enqueued_at, player)
   if record.connection ~= '' then

@@ -7,12 +7,8 @@ local function load_session(loading_session_id)
   if not f[1] then
     return nil
   end
-  local players = {}
-  for player in string.gmatch(f[2], '%S+') do
-    players[#players + 1] = player
-  end
-  return { id = loading_session_id, state = f[1], players = players, game_mode = f[3], created = f[4],
-    attempt = tonumber(f[5]) or 0, server = f[6] or '' }
+  return { id = loading_session_id, state = f[1], players = cjson.decode(f[2]), players_json = f[2], game_mode = f[3],
+    created = f[4], attempt = tonumber(f[5]) or 0, server = f[6] or '' }
 end
 
 local function forget_session(session)

@@ -119,8 +119,7 @@ class Session(Actor[SessionMessage]):
         if not self._context.tokens.ready:
             raise StoreUnavailable("the pool's secret is not known yet")
         token = self._context.tokens.mint(message.player_id, message.game_mode)
-        node, operation = self._context.node, self._desk.next_operation()
-        item = journey.Enqueue(message.player_id, self._connection, node, operation, token, asked_us)
+        item = journey.Enqueue(message.player_id, self._connection, self._desk.next_operation(), token, asked_us)
         before, answer = await self._claim(message.game_mode, item)
         if answer.fields:
             # This connection owns the player. What the channel brought before its `queued` was for another owner.

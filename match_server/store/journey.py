@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from pydantic_core import to_json
+
 from match_server.errors import StoreUnavailable
 from match_server.store.scripts import Call, ItemFailed, ScriptRunner
 
@@ -25,7 +27,6 @@ class Enqueue(NamedTuple):
 
     player_id: str
     connection: str
-    node: str
     operation: int
     resume_token: str
     asked_us: int
@@ -139,18 +140,18 @@ class Order:
     players: tuple[str, ...]
 
     @classmethod
-    def parse(cls, flat: Sequence[Any]) -> "Order":
+    def parse(cls, text: str) -> "Order":
         """Read an order as the scripts write it; an unknown server leaves its fields empty."""
-        session, attempt, mode, server, endpoint, host, batch, *players = flat
+        session, attempt, mode, server, endpoint, host, batch, *players = text.split(" ")
         return cls(
-            loading_session_id=_text(session),
+            loading_session_id=session,
             attempt=int(attempt),
-            game_mode=_text(mode),
-            server_id=_text(server),
-            endpoint=_text(endpoint),
-            host=_text(host),
-            batch=_text(batch) == "1",
-            players=tuple(_text(player) for player in players),
+            game_mode=mode,
+            server_id=server,
+            endpoint=endpoint,
+            host=host,
+            batch=batch == "1",
+            players=tuple(players),
         )
 
 
@@ -223,9 +224,9 @@ class StepResult:
                 waits_us=before.waits_us + tuple(waits),
             )
 
-    def take_placed(self, reply: Sequence[Sequence[Any]]) -> None:
+    def take_placed(self, reply: Sequence[bytes]) -> None:
         """Read the orders of place; none when Redis refused it for now."""
-        self.placed = [Order.parse(flat) for flat in reply]
+        self.placed = [Order.parse(order.decode()) for order in reply]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +259,7 @@ class JourneyStore:
             (Call("leave", (), step.leaves), _into(result.leaves, _answer)),
             (Call("hold", (), step.holds), _into(result.holds, _answer)),
             (Call("resume", (), step.resumes), _into(result.resumes, _answer)),
-            (Call("enqueue", (game_mode,), step.enqueues), _into(result.enqueues, _answer)),
+            (Call("enqueue", (game_mode, policy.node), step.enqueues), _into(result.enqueues, _answer)),
             (
                 Call("ready", (policy.node, policy.lease_us, policy.wait_us), step.readies),
                 _into(result.readies, _readied),
@@ -291,17 +292,9 @@ class JourneyStore:
         Raises:
             StoreUnavailable: Redis gave no answer; may be repeated.
         """
-        reply = await self._in_chunks(Call("confirm", (MATCHED_RECORD_SECONDS,), items), players)
-        return [
-            entry
-            if isinstance(entry, ItemFailed)
-            else Confirmed(
-                code=_text(entry[0]),
-                since_match_ms=int(entry[1]) if int(entry[1]) >= 0 else None,
-                players=tuple(_text(player) for player in entry[2:]),
-            )
-            for entry in reply
-        ]
+        said = [(*item[:3], to_json(item.server_address)) for item in items]
+        reply = await self._in_chunks(Call("confirm", (MATCHED_RECORD_SECONDS,), said), players)
+        return [entry if isinstance(entry, ItemFailed) else _confirmed(entry) for entry in reply]
 
     async def fail(self, items: Sequence[Fail], *, players: int = 2) -> list[tuple[str, Order | None] | ItemFailed]:
         """End an attempt: another server, a wait for a slot, or the queue again; `players` at most in each match.
@@ -312,10 +305,7 @@ class JourneyStore:
         policy = self._policy
         arguments = (policy.node, policy.lease_us, policy.wait_us, policy.attempts)
         reply = await self._in_chunks(Call("fail", arguments, items), players)
-        return [
-            entry if isinstance(entry, ItemFailed) else (_text(entry[0]), Order.parse(entry[1]) if entry[1] else None)
-            for entry in reply
-        ]
+        return [entry if isinstance(entry, ItemFailed) else _failed(entry) for entry in reply]
 
     async def _in_chunks(self, call: Call, players: int) -> list[Any]:
         entries: list[Any] = []
@@ -333,13 +323,7 @@ class JourneyStore:
         """
         policy = self._policy
         arguments = (policy.node, policy.lease_us, policy.wait_us, policy.attempts, limit)
-        return [Order.parse(flat) for flat in await self._runner.one("adopt", *arguments)]
-
-
-def _text(value: bytes | str | int | None) -> str:
-    if isinstance(value, bytes):
-        return value.decode()
-    return "" if value is None else str(value)
+        return [Order.parse(order.decode()) for order in await self._runner.one("adopt", *arguments)]
 
 
 def _into(answers: list[Any], parse: Callable[[Any], Any]) -> Callable[[Any], None]:
@@ -351,14 +335,29 @@ def _into(answers: list[Any], parse: Callable[[Any], Any]) -> Callable[[Any], No
     return sink
 
 
-def _answer(entry: Sequence[Any]) -> Answer:
-    return Answer(_text(entry[0]), tuple(_text(value) for value in entry[1:]))
+def _answer(entry: bytes) -> Answer:
+    code, *fields = entry.decode().split("\n")
+    return Answer(code, tuple(fields))
 
 
-def _readied(entry: Sequence[Any]) -> Readied:
-    code, order, loading_ms = entry if len(entry) == 3 else (entry[0], [], -1)
-    return Readied(
-        code=_text(code),
-        order=Order.parse(order) if order else None,
-        loading_ms=loading_ms if loading_ms >= 0 else None,
-    )
+def _readied(entry: bytes) -> Readied:
+    code, *last = entry.decode().split("\n")
+    if not last:
+        return Readied(code, order=None, loading_ms=None)
+    order, loading_ms = last
+    return Readied(code, order=Order.parse(order) if order else None, loading_ms=_none_below_0(loading_ms))
+
+
+def _confirmed(entry: bytes) -> Confirmed:
+    code, since_match_ms, *players = entry.decode().split("\n")
+    return Confirmed(code, players=tuple(players), since_match_ms=_none_below_0(since_match_ms))
+
+
+def _failed(entry: bytes) -> tuple[str, Order | None]:
+    code, *order = entry.decode().split("\n")
+    return code, Order.parse(order[0]) if order else None
+
+
+def _none_below_0(text: str) -> int | None:
+    number = int(text)
+    return number if number >= 0 else None

@@ -4,11 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from redis import exceptions
 from redis.asyncio import Redis
 
-from match_server.errors import StoreUnavailable
 from match_server.store.client import command
+from match_server.store.journey import MATCHED_RECORD_SECONDS
 from match_server.store.scripts import ScriptRunner
 
 
@@ -25,6 +24,22 @@ class QueueStatus:
     unplaced_sessions: int
     matches_last_minute: int
     paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayerStatus:
+    """One player at one instant. `since` and `enqueued_at` are seconds since 1970, by Redis' clock."""
+
+    state: str
+    game_mode: str
+    node: str
+    connected: bool
+    held: bool
+    since: float  # when it got into this state
+    since_seconds: float
+    enqueued_at: float
+    loading_session_id: str | None
+    session_id: str | None  # once matched
 
 
 class OperatorStore:
@@ -66,34 +81,26 @@ class OperatorStore:
         key = f"{self._prefix}paused"
         await command(self._redis, "SADD" if paused else "SREM", key, game_mode)
 
-    async def player(self, player_id: str) -> dict[str, str] | None:
-        """A player's record, with `held_until` when its link is lost, `session_id` once matched; None without a record.
-
-        Its times are microseconds of the pool's clock; `stopped_us` is what that one is behind Redis' own, which
-        shows `redis_us`.
+    async def player(self, player_id: str) -> PlayerStatus | None:
+        """Look at a player, in one atomic reading; None without a record.
 
         Raises:
             StoreUnavailable: Redis gave no answer.
         """
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.hgetall(f"{self._prefix}player:{player_id}")
-        pipeline.zscore(f"{self._prefix}held", player_id)
-        pipeline.hget(f"{self._prefix}clock", "stopped_us")
-        pipeline.time()
-        try:
-            record, held_until, stopped_us, (seconds, microseconds) = await pipeline.execute()
-        except (exceptions.RedisError, OSError) as error:
-            raise StoreUnavailable(str(error)) from error
-        if not record:
+        reply = await self._runner.one("player", player_id, MATCHED_RECORD_SECONDS)
+        if not reply:
             return None
-        found = {key.decode(): value.decode() for key, value in record.items()}
-        if held_until is not None:
-            found["held_until"] = str(int(held_until))
-        found["stopped_us"] = (stopped_us or b"0").decode()
-        found["redis_us"] = str(seconds * 1_000_000 + microseconds)
-        if found["state"] == "matched":
+        state, mode, node, connected, held, since_us, enqueued_us, now_us, loading_session_id, match = reply
+        return PlayerStatus(
+            state=state.decode(),
+            game_mode=mode.decode(),
+            node=node.decode(),
+            connected=bool(connected),
+            held=bool(held),
+            since=since_us / 1_000_000,
+            since_seconds=max(0, now_us - since_us) / 1_000_000,
+            enqueued_at=enqueued_us / 1_000_000,
+            loading_session_id=loading_session_id.decode() or None,
             # All its players share this part of `match_found`: what follows the frame's own `seq`.
-            match = await command(self._redis, "GET", f"{self._prefix}match:{found['loading_session_id']}")
-            if match is not None:
-                found["session_id"] = json.loads(b"{" + match[1:])["session_id"]
-        return found
+            session_id=json.loads(b"{" + match[1:])["session_id"] if match else None,
+        )

@@ -29,7 +29,7 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
     "catch_up": ("", "player_id connection resume_token claimed_seq seq"),
     "confirm": ("keep_seconds", "loading_session_id attempt session_id server_address"),
     "end_session": ("server_id session_id", ""),
-    "enqueue": ("game_mode", "player_id connection node operation resume_token asked_us"),
+    "enqueue": ("game_mode node", "player_id connection operation resume_token asked_us"),
     "expire_nodes": ("limit grace_us", ""),
     "expire_players": ("limit queue_timeout_us", ""),
     "expire_servers": ("limit", ""),
@@ -39,6 +39,7 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
     "hold": ("", "player_id connection grace_us"),
     "leave": ("", "player_id connection operation reason"),
     "place": ("game_mode node lease_us wait_us limit", ""),
+    "player": ("player_id matched_seconds", ""),
     "queues": ("", "game_mode"),
     "ready": ("node lease_us wait_us", "player_id connection loading_session_id"),
     "reassert": (

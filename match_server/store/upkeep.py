@@ -140,7 +140,7 @@ class UpkeepStore:
         for reply in await self._runner.run(call.chunks()):
             if isinstance(reply, StoreUnavailable):
                 raise reply
-            held += sum(entry[0] == b"held" for entry in reply if not isinstance(entry, ItemFailed))
+            held += sum(entry == b"held" for entry in reply if not isinstance(entry, ItemFailed))
         return held
 
     async def secret(self, proposed: str) -> str:

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from match_server.config import GameMode, Settings
 from match_server.protocol import PLAYER_ID_PATTERN
-from match_server.store.operators import OperatorStore, QueueStatus
+from match_server.store.operators import OperatorStore, PlayerStatus, QueueStatus
 from match_server.store.registry import RegistryStore, ServerStatus
 from match_server.web.access import require_key
 from match_server.web.problems import Refused
@@ -69,10 +69,10 @@ class OperatorEndpoints:
         player_id = request.path_params["player_id"]
         if not _PLAYER_ID.fullmatch(player_id):
             raise Refused(422, "player_id: expected 1 to 64 characters of A-Z a-z 0-9 _ . @ : -")
-        record = await self._store.player(player_id)
-        if record is None:
+        status = await self._store.player(player_id)
+        if status is None:
             raise Refused(404, "no such player: in no queue, and in no match of the last two minutes")
-        return JSONResponse(_player(player_id, record))
+        return JSONResponse(_player(player_id, status))
 
     async def _set_paused(self, request: Request, *, paused: bool) -> Response:
         self._authorize(request)
@@ -135,20 +135,18 @@ def _server_state(record: dict[str, str]) -> str:
     return "full" if "full" in record else "live"
 
 
-def _player(player_id: str, record: dict[str, str]) -> dict[str, Any]:
-    """What an operator may see of a record: never its resume token."""
-    behind_us = int(record["stopped_us"])
-    since_us = int(record["since"]) + behind_us
+def _player(player_id: str, status: PlayerStatus) -> dict[str, Any]:
+    """What an operator may see of a player: never its resume token."""
     return {
         "player_id": player_id,
-        "state": record["state"],
-        "game_mode": record["game_mode"],
-        "since": since_us / 1_000_000,
-        "since_seconds": round(max(0, int(record["redis_us"]) - since_us) / 1_000_000, 3),
-        "enqueued_at": (int(record["enqueued_at"]) + behind_us) / 1_000_000,
-        "node": record["node"],
-        "connected": bool(record["connection"]),
-        "held": "held_until" in record,
-        "loading_session_id": record.get("loading_session_id") or None,
-        "session_id": record.get("session_id"),
+        "state": status.state,
+        "game_mode": status.game_mode,
+        "since": status.since,
+        "since_seconds": round(status.since_seconds, 3),
+        "enqueued_at": status.enqueued_at,
+        "node": status.node,
+        "connected": status.connected,
+        "held": status.held,
+        "loading_session_id": status.loading_session_id,
+        "session_id": status.session_id,
     }

@@ -13,7 +13,7 @@ PLANTED_BUGS: dict[str, dict[str, str]] = {
 """,
     },
     "a cancelled match does not put its players back": {
-        """        requeue(player, record, cancelled, seq, now_us)
+        """        requeue(player, record, cancelled, seq)
 """: """        publish(player, cancelled)
 """,
     },
@@ -35,7 +35,7 @@ PLANTED_BUGS: dict[str, dict[str, str]] = {
   call('HSET', POOL .. 'player:' .. player, 'connection', connection""",
     },
     "a confirmed slot is not taken": {
-        """  gather('HSET', POOL .. 'active:' .. session.server, session_id, '0')
+        """  call('HSET', active, unpack(new))
 """: "",
     },
     "an ended session keeps its slot": {
@@ -51,7 +51,7 @@ PLANTED_BUGS: dict[str, dict[str, str]] = {
 """: "",
     },
     "a player whose grace is over stays in its loading session": {
-        "    cancel(session, 'player_left', { [player] = 'disconnected' }, now_us, redis_us)\n": "",
+        "    cancel(session, 'player_left', { [player] = 'disconnected' }, redis_us)\n": "",
     },
     "nobody is told of a match that was cancelled": {
         """  publish(player, cancelled)

@@ -1,5 +1,6 @@
 """What must hold in a pool at every instant (the numbers are those of docs/reliability.md), read in one atomic look."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -127,7 +128,7 @@ def _check_queues(records: dict[str, dict[str, str]], contents: Contents) -> Non
 
 def _check_session(session_id: str, session: dict[str, str], records: dict[str, Any], contents: Contents) -> None:
     """Invariant 2: exactly the mode's number of distinct players, who all know this session as theirs."""
-    players = session["#players"].split()
+    players = json.loads(session["#players"])
     fields = {field: value for field, value in session.items() if not field.startswith("#")}
     assert len(players) == len(set(players)) == SIZES[session["#game_mode"]]
     assert fields.keys() == set(players)

@@ -32,7 +32,7 @@ from match_server.store.journey import (
     Step,
     StepResult,
 )
-from match_server.store.operators import OperatorStore, QueueStatus
+from match_server.store.operators import OperatorStore, PlayerStatus, QueueStatus
 from match_server.store.registry import Registration, RegistryStore, ServerStatus
 from match_server.store.scripts import Script, ScriptRunner, load_scripts
 from match_server.store.upkeep import Swept, UpkeepStore
@@ -128,10 +128,10 @@ class Pool(RawPool):
         asked_us: int = JUST_NOW,
     ) -> list[str]:
         items = [
-            Enqueue(player, connection or f"{player}/1", node, operation, f"token-of-{player}", asked_us)
+            Enqueue(player, connection or f"{player}/1", operation, f"token-of-{player}", asked_us)
             for player in players
         ]
-        return [code(answer) for answer in self.step(mode, Step(enqueues=items)).enqueues]
+        return [code(answer) for answer in self.step(mode, Step(enqueues=items), node=node).enqueues]
 
     def leave(
         self,
@@ -335,6 +335,9 @@ class Pool(RawPool):
     def queue(self, mode: str = "duel") -> QueueStatus:
         (status,) = self.do(self.operators.queues([mode]))
         return status
+
+    def player(self, player: str) -> PlayerStatus | None:
+        return self.do(self.operators.player(player))
 
 
 def without_seq(frames: Sequence[Frame]) -> list[Frame]:

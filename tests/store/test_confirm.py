@@ -196,3 +196,24 @@ def test_matches_of_the_last_minute_are_counted(pool: Pool) -> None:
     pool.move_clock(30)
 
     assert pool.queue().matches_last_minute == 1
+
+
+def test_a_session_twice_in_one_call_is_one_match(pool: Pool) -> None:
+    pool.register("s1", capacity=2)
+    order = pool.allocating("ann", "bob")
+    pool.everything_said()
+    item = Confirm(order.loading_session_id, order.attempt, order.loading_session_id, ADDRESS)
+
+    confirmed = pool.do(pool.journey().confirm([item, item]))
+
+    assert [answer.code for answer in confirmed if isinstance(answer, Confirmed)] == ["matched", "matched"]
+    assert kinds(pool.frames("ann")) == ["match_found"]
+    assert pool.free("s1") == 1
+
+
+def test_an_address_is_passed_on_whatever_characters_it_has(pool: Pool) -> None:
+    pool.register("s1")
+
+    pool.confirm(pool.allocating("ann", "bob"), address='a/"b"\\c\n\u00e9')
+
+    assert pool.frames("ann")[-1]["server_address"] == 'a/"b"\\c\n\u00e9'

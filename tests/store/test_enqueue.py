@@ -14,7 +14,6 @@ def test_a_player_who_enqueues_is_queued_and_told_so(pool: Pool) -> None:
     assert record == {
         "state": "queued",
         "game_mode": "duel",
-        "since": record["enqueued_at"],
         "enqueued_at": record["enqueued_at"],
         "connection": "ann/1",
         "node": "n1",
@@ -32,7 +31,7 @@ def test_a_player_who_enqueues_is_queued_and_told_so(pool: Pool) -> None:
 
 
 def test_the_answer_carries_what_the_frame_says_for_a_session_that_misses_the_frame(pool: Pool) -> None:
-    result = pool.step("duel", Step(enqueues=[Enqueue("ann", "ann/1", "n1", 1, "secret", JUST_NOW)]))
+    result = pool.step("duel", Step(enqueues=[Enqueue("ann", "ann/1", 1, "secret", JUST_NOW)]))
 
     record = pool.record("ann")
     epoch = pool.hash("clock")["epoch"]
@@ -63,15 +62,15 @@ def test_a_repeat_is_answered_with_the_first_token_also_once_the_player_is_match
     queued, _ = pool.frames("ann")
 
     with pool.nothing_changes():
-        repeat = pool.step("duel", Step(enqueues=[Enqueue("ann", "ann/1", "n1", 1, "another", JUST_NOW)]))
+        repeat = pool.step("duel", Step(enqueues=[Enqueue("ann", "ann/1", 1, "another", JUST_NOW)]))
         answer = answered(repeat.enqueues[0])
         assert answer.code == "queued"
         assert answer.fields[:3] == ("token-of-ann", str(queued["seq"]), pool.record("ann")["enqueued_at"])
 
 
 def test_the_same_player_twice_in_one_batch_is_queued_once(pool: Pool) -> None:
-    first = Enqueue("ann", "ann/1", "n1", 1, "first", JUST_NOW)
-    second = Enqueue("ann", "ann/2", "n2", 1, "second", JUST_NOW)
+    first = Enqueue("ann", "ann/1", 1, "first", JUST_NOW)
+    second = Enqueue("ann", "ann/2", 1, "second", JUST_NOW)
 
     result = pool.step("duel", Step(enqueues=[first, second, first]))
 
@@ -102,8 +101,8 @@ def test_a_further_enqueue_of_the_same_connection_is_refused_while_its_journey_r
 
 def test_the_refusal_of_a_connections_own_further_enqueue_says_what_it_owns(pool: Pool) -> None:
     pool.enqueue("ann")
-    own = Enqueue("ann", "ann/1", "n1", 2, "second", JUST_NOW)
-    other = Enqueue("ann", "thief", "n1", 1, "third", JUST_NOW)
+    own = Enqueue("ann", "ann/1", 2, "second", JUST_NOW)
+    other = Enqueue("ann", "thief", 1, "third", JUST_NOW)
 
     result = pool.step("duel", Step(enqueues=[own, other]))
 

@@ -1,6 +1,7 @@
 """Random stories against the scripts: whatever is done in whatever order, repeated or late, the invariants hold."""
 
 import hashlib
+import json
 import os
 from dataclasses import replace
 
@@ -147,7 +148,7 @@ class Journeys(World):
             pending = sum(len(after.get(stage, ())) for stage in stages)
             assert pending <= sum(server.free for server in self.pool.servers().values()), "no match without a slot"
         for key in new:
-            for player in after[key]["#players"].split():
+            for player in json.loads(after[key]["#players"]):
                 record = before[f"player:{player}"]
                 assert (record["state"], record["game_mode"]) == ("queued", mode)
                 assert record["connection"], "a held player is out of reach"

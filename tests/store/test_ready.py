@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from match_server.store.journey import Order
@@ -7,7 +9,7 @@ from tests.store.pool import SIZES, Pool
 def test_the_last_player_ready_reserves_a_server(pool: Pool) -> None:
     pool.register("s1", capacity=3, batch=True)
     session = pool.loading("ann", "bob", "cid", mode="trio")
-    players = tuple(pool.hash(f"loading:{session}")["#players"].split())
+    players = tuple(json.loads(pool.hash(f"loading:{session}")["#players"]))
     pool.everything_said()
 
     for player in players[:2]:

@@ -17,7 +17,6 @@ def test_a_queued_player_that_redis_lost_is_back_in_front_with_its_time(pool: Po
     assert again["seq"] > queued["seq"], "what was said of the lost state, and is yet on its way, is older"
     record, seq = pool.record("ann"), str(again["seq"])
     assert record == before | {
-        "since": record["since"],
         "operation": "3",
         "claimed_seq": str(queued["seq"]),
         "seq": seq,

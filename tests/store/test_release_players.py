@@ -3,7 +3,7 @@ from tests.store.pool import GRACE_SECONDS, SECOND_US, Pool
 
 def release(pool: Pool, *players: str, node: str = "n1") -> list[str]:
     reply = pool.run("release_players", node, GRACE_SECONDS * SECOND_US, items=[(player,) for player in players])
-    return [entry[0].decode() for entry in reply]
+    return [entry.decode() for entry in reply]
 
 
 def test_a_player_that_nobody_attends_to_is_held(pool: Pool) -> None:

@@ -1,3 +1,5 @@
+import json
+
 from tests.store.pool import ADDRESS, Pool, without_seq
 
 
@@ -96,7 +98,7 @@ def test_a_loading_player_gets_its_session_with_the_time_that_is_left(pool: Pool
     assert code == "ok"
     seconds = frames[1].pop("timeout_seconds")
     assert 39 < seconds <= 40
-    players = pool.hash(f"loading:{session}")["#players"].split()
+    players = json.loads(pool.hash(f"loading:{session}")["#players"])
     assert without_seq(frames) == [
         {
             "type": "resumed",

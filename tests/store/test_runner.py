@@ -25,7 +25,7 @@ def full_redis() -> Iterator[str]:
 
 
 def enqueues(*players: str) -> list[Enqueue]:
-    return [Enqueue(player, f"{player}/1", "n1", 1, f"token-of-{player}", JUST_NOW) for player in players]
+    return [Enqueue(player, f"{player}/1", 1, f"token-of-{player}", JUST_NOW) for player in players]
 
 
 def poison(pool: Pool, player: str) -> None:

@@ -1,3 +1,4 @@
+import json
 import re
 import secrets
 
@@ -24,7 +25,7 @@ def test_a_full_match_of_every_size_is_formed_in_one_step(pool: Pool, mode: str)
     session = pool.session_of(players[0])
     assert re.match(UUID_PATTERN, session)
     fields = pool.hash(f"loading:{session}")
-    assert sorted(fields["#players"].split()) == players
+    assert sorted(json.loads(fields["#players"])) == players
     assert [fields[player] for player in players] == ["loading"] * SIZES[mode]
     assert (fields["#state"], fields["#game_mode"], fields["#missing"]) == ("loading", mode, str(SIZES[mode]))
     for player in players:
@@ -39,12 +40,12 @@ def test_every_player_is_told_the_same_match(pool: Pool) -> None:
     pool.register("s1")
     session = pool.loading("ann", "bob")
 
-    names = pool.hash(f"loading:{session}")["#players"].replace(" ", '","')
+    names = pool.hash(f"loading:{session}")["#players"]
     for player in ("ann", "bob"):
         seq = pool.record(player)["seq"]
         assert pool.texts(player)[1:] == [
             f'{{"type":"start_loading","seq":{seq},"loading_session_id":"{session}","game_mode":"duel",'
-            f'"players":["{names}"],"timeout_seconds":60}}'
+            f'"players":{names},"timeout_seconds":60}}'
         ]
 
 
@@ -204,7 +205,7 @@ def test_a_ghost_in_the_queue_is_never_matched(pool: Pool) -> None:
     matched = {player for player in ("ann", "bob", "cid") if pool.record(player)["state"] == "loading"}
     assert len(matched) == 2
     (session,) = {pool.session_of(player) for player in matched}
-    assert set(pool.hash(f"loading:{session}")["#players"].split()) == matched
+    assert set(json.loads(pool.hash(f"loading:{session}")["#players"])) == matched
     assert pool.queue().waiting == 1, "the third still waits, and the ghosts are gone"
 
 
@@ -245,7 +246,7 @@ def test_a_player_in_both_parts_of_the_queue_is_matched_once(pool: Pool) -> None
         pass
 
     session = pool.session_of("ann")
-    assert sorted(pool.hash(f"loading:{session}")["#players"].split()) == ["ann", "bob"]
+    assert sorted(json.loads(pool.hash(f"loading:{session}")["#players"])) == ["ann", "bob"]
 
 
 def test_the_repeat_of_a_call_forms_further_matches_and_harms_none(pool: Pool) -> None:
@@ -259,7 +260,7 @@ def test_the_repeat_of_a_call_forms_further_matches_and_harms_none(pool: Pool) -
     assert len(set(sessions.values())) == 2, "each match has an id of its own"
     for player, session in sessions.items():
         fields = pool.hash(f"loading:{session}")
-        assert player in fields["#players"].split()
+        assert player in json.loads(fields["#players"])
         assert len([field for field in fields if not field.startswith("#")]) == 2
 
 

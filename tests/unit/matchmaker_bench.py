@@ -41,7 +41,7 @@ KINDS: dict[type, str] = {
 
 
 def enqueue(player_id: str = "ann") -> Enqueue:
-    return Enqueue(player_id, "c", "n", 1, "token", 1)
+    return Enqueue(player_id, "c", 1, "token", 1)
 
 
 def ready(player_id: str = "ann") -> Ready:

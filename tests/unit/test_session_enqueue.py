@@ -14,7 +14,6 @@ from tests.unit.session_table import (
     EPOCH,
     GRANTED,
     MODE,
-    NODE,
     PLAYER,
     QUEUED_SEQ,
     SESSION_A,
@@ -41,7 +40,7 @@ def test_an_enqueue_subscribes_first_and_then_asks_under_its_own_connection() ->
             t.channels.confirms.set()
             await until_quiet()
             (item,) = t.pool.got(journey.Enqueue)
-            assert (item.player_id, item.connection, item.node) == (PLAYER, CONNECTION, NODE)
+            assert (item.player_id, item.connection) == (PLAYER, CONNECTION)
             assert t.tokens.verify(PLAYER, item.resume_token)
 
     run(scenario())
