@@ -354,6 +354,8 @@ class Journey:
                 # An earlier enqueue took effect and its answer was lost, with the link or the node: `queued` comes
                 # after all, or the place is given up after the grace time and this player can enqueue anew.
                 return self._retry(RETRY_SECONDS)
+            case ErrorCode.TOO_LATE | ErrorCode.WRONG_SESSION_ID if self.state is State.IDLE:
+                return Step.WAIT  # late words on the journey before: no enqueue is answered so
             case ErrorCode.TOO_LATE:
                 self.leaving = False
             case ErrorCode.INTERNAL_ERROR:
