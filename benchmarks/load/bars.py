@@ -62,11 +62,6 @@ def _over_bare(case: str, name: str) -> Callable[[Mapping[str, Result]], float]:
     return lambda results: results[case].figures[name] - results[case].bare[name]
 
 
-def _to_one_node(case: str) -> Callable[[Mapping[str, Result]], float]:
-    name = "total_cpu_us_per_match"
-    return lambda results: results[case].figures[name] / results["burst-5000"].figures[name]
-
-
 def _nobody_left(results: Mapping[str, Result]) -> float:
     found = [r.spread.get("players_left", (0, r.figures["players_left"]))[1] for r in results.values() if _counts(r)]
     if not found:
@@ -114,6 +109,6 @@ BARS: tuple[Bar, ...] = (
         "100,000 waiting, slots released: matches/s", _figure(_WAITING, "drained_matches_found_per_second"), 1500, True
     ),
     Bar("100,000 waiting, Redis emptied: seconds until all are back", _figure(_WAITING, "put_back_seconds"), 10),
-    Bar("two nodes: total CPU per match over one node's", _to_one_node("nodes-2"), 1.15),
-    Bar("--workers 2: total CPU per match over one node's", _to_one_node("workers-2"), 1.15),
+    Bar("two nodes: total CPU per match over one node's", _figure("nodes-2", "total_cpu_to_one_node"), 1.15),
+    Bar("--workers 2: total CPU per match over one node's", _figure("workers-2", "total_cpu_to_one_node"), 1.15),
 )

@@ -72,6 +72,7 @@ def _bursts(results: Mapping[str, Result]) -> str:
         "of naive's ": _to_naive("redis_cpu_us_per_match"),
         "stub CPU": _figure("stub_cpu_us_per_match"),
         "load CPU": _figure("load_cpu_us_per_match"),
+        "total CPU to one node's": _figure("total_cpu_to_one_node"),
         "left": _figure("players_left"),
     }
     chosen = [result for result in results.values() if "matches_per_second" in result.figures]

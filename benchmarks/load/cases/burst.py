@@ -14,7 +14,7 @@ _WARM_UP_PLAYERS = (
 )
 _SETTLE_SECONDS = 0.2
 _DEADLINE_SECONDS = 60.0
-_REPEATS = 5
+_REPEATS, _REPEATS_OF_LONG = 5, 3
 _REPEATS_OF_NAIVE, _MANY = 3, 3_000  # from so many players on the naive variant takes its time: fewer repetitions
 
 
@@ -38,8 +38,18 @@ class Burst:
 
 
 def measure(layout: Layout, burst: Burst, repeat: int) -> list[Figures]:
-    """Figures of each repetition."""
-    return [_on_a_stack_of_its_own(layout, burst) for _ in range(repeat)]
+    """Figures of each repetition; with several nodes each stands beside one of one node."""
+    several = burst.nodes > 1 or burst.workers > 1
+    once = _beside_one_node if several else _on_a_stack_of_its_own
+    return [once(layout, burst) for _ in range(repeat)]
+
+
+def _beside_one_node(layout: Layout, burst: Burst) -> Figures:
+    """Both within seconds: in minutes a shared machine's speed changes by more than what is to be compared."""
+    one = _on_a_stack_of_its_own(layout, replace(burst, nodes=1, workers=1))
+    figures = _on_a_stack_of_its_own(layout, burst)
+    total = "total_cpu_us_per_match"
+    return figures | {"total_cpu_to_one_node": figures[total] / one[total]}
 
 
 def _on_a_stack_of_its_own(layout: Layout, burst: Burst) -> Figures:
@@ -62,7 +72,8 @@ def case(name: str, about: str, burst: Burst, *, quick: bool = False) -> Case:
     """A case of one kind of burst, beside the naive variant."""
 
     def run(this: Case, bench: Bench) -> Result:
-        rows = bench.once(burst, lambda: measure(bench.layout, burst, bench.repeats(_REPEATS)))
+        repeats = _REPEATS_OF_LONG if burst.earlier else _REPEATS
+        rows = bench.once(burst, lambda: measure(bench.layout, burst, bench.repeats(repeats)))
         naive = burst.naive()
         naive_repeats = _REPEATS_OF_NAIVE if burst.count < _MANY else _REPEATS_OF_NAIVE - 1
         reference = bench.once(naive, lambda: measure(bench.layout, naive, bench.repeats(naive_repeats)))
