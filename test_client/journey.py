@@ -37,6 +37,7 @@ from match_server.protocol import (
 
 Told: TypeAlias = Queued | StartLoading | MatchCancelled | MatchFound | Dequeued  # moves the journey on
 RETRY_SECONDS = 1.0  # when the service does not say how long to wait
+_NEVER_FOR_AN_ENQUEUE = frozenset({ErrorCode.TOO_LATE, ErrorCode.WRONG_SESSION_ID})
 
 
 class State(StrEnum):
@@ -342,7 +343,8 @@ class Journey:
     # --- refusals ---
 
     def _on_error(self, message: Error) -> Step:
-        if self._was_expected(message.code) or self.state is State.LEFT:
+        of_the_last_journey = self.state is State.IDLE and message.code in _NEVER_FOR_AN_ENQUEUE
+        if self._was_expected(message.code) or self.state is State.LEFT or of_the_last_journey:
             return Step.WAIT
         self.errors[message.code] += 1
         match message.code:
@@ -354,8 +356,6 @@ class Journey:
                 # An earlier enqueue took effect and its answer was lost, with the link or the node: `queued` comes
                 # after all, or the place is given up after the grace time and this player can enqueue anew.
                 return self._retry(RETRY_SECONDS)
-            case ErrorCode.TOO_LATE | ErrorCode.WRONG_SESSION_ID if self.state is State.IDLE:
-                return Step.WAIT  # late words on the journey before: no enqueue is answered so
             case ErrorCode.TOO_LATE:
                 self.leaving = False
             case ErrorCode.INTERNAL_ERROR:
