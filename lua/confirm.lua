@@ -95,10 +95,10 @@ local function activate(server_id, new)
 end
 
 local reply = each_item(2, 4, decide)
-write_gathered()
 if #done > 0 then
   call('DEL', unpack(done))
 end
+write_gathered()
 for server_id, new in pairs(live) do
   activate(server_id, new)
 end

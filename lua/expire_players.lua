@@ -32,13 +32,13 @@ local function end_grace(player)
   call('ZREM', POOL .. 'held', player)
 end
 
-for _, player in ipairs(due(POOL .. 'held', now_us)) do
+each_listed(due(POOL .. 'held', now_us), function(player)
   if budget > 0 then
     end_grace(player)
     grace_ended = grace_ended + 1
     budget = budget - 1
   end
-end
+end)
 if queue_timeout_us > 0 then
   for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do
     for _, player in ipairs(due(POOL .. 'waiting:' .. game_mode, now_us - queue_timeout_us)) do

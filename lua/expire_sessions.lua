@@ -17,14 +17,14 @@ local timeouts = { loading = 0, unplaced = 0 }
 
 local function each_due(stage, game_mode, finish)
   local key = POOL .. 'sessions:' .. stage .. ':' .. game_mode
-  for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', int(now_us), 'LIMIT', 0, math.max(0, budget))) do
+  each_listed(call('ZRANGEBYSCORE', key, '-inf', int(now_us), 'LIMIT', 0, math.max(0, budget)), function(id)
     local session = budget > 0 and load_listed(id, game_mode)
     if session then
       finish(session)
       timeouts[stage] = timeouts[stage] + 1
       budget = budget - #session.players
     end
-  end
+  end)
 end
 
 for _, game_mode in ipairs(call('SMEMBERS', POOL .. 'modes')) do

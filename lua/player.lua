@@ -5,7 +5,8 @@
 -- ARGV    player_id matched_seconds
 -- WHERE   matched_seconds: how long the record of a found match is kept
 -- RETURN  state game_mode node connected held since_us enqueued_us now_us loading_session_id match
---         nothing when there is no record; times are of Redis' own clock; match is the shared part of its `match_found`
+--         nothing when there is no record; match is the shared part of its `match_found`. Times are of Redis' own clock,
+--         but enqueued_us is later by the time in which nobody swept, which is no time of waiting
 -- CODES   none
 -- TOUCHES clock player:* held loading:* match:*
 -- SENDS   none
@@ -20,27 +21,25 @@ if not record then
 end
 local player_key, loading_key = POOL .. 'player:' .. player, POOL .. 'loading:' .. record.loading_session_id
 
--- The record need not say since when it is in its state: that is known from what else began then.
-local since = {
-  queued = function() -- its last cancellation put it back
-    return call('HGET', player_key, 'cancelled_seq') or record.enqueued_at + stopped_us
-  end,
-  loading = function()
-    return call('HGET', loading_key, '#created') + stopped_us
-  end,
-  allocating = function()
-    return call('HGET', loading_key, '#ready') + stopped_us
-  end,
-  matched = function()
+local enqueued_us = record.enqueued_at + stopped_us
+
+-- The record need not say since when it is in its state: that is known from what else began then. Who was put back after a
+-- loss of data has waited since its enqueue, as far as the pool knows.
+local function state_began()
+  if record.state == 'matched' then
     return redis_us - matched_seconds * 1000000 + call('PTTL', player_key) * 1000
-  end,
-}
+  elseif record.state == 'queued' then -- its last cancellation put it back
+    return tonumber(call('HGET', player_key, 'cancelled_seq') or enqueued_us)
+  end
+  local began = call('HGET', loading_key, record.state == 'loading' and '#created' or '#ready')
+  return began and began + stopped_us or enqueued_us
+end
 
 return {
   record.state, record.game_mode, record.node,
   record.connection == '' and 0 or 1,
   call('ZSCORE', POOL .. 'held', player) and 1 or 0,
-  tonumber(since[record.state]()), record.enqueued_at + stopped_us, redis_us,
+  math.max(state_began(), enqueued_us), enqueued_us, redis_us,
   record.loading_session_id,
   record.state == 'matched' and call('GET', POOL .. 'match:' .. record.loading_session_id) or '',
 }

@@ -22,7 +22,8 @@ local function all_ready(session)
   end
   gather('ZREM', POOL .. 'sessions:loading:' .. session.game_mode, session.id)
   servers = servers or open_servers()
-  return { 'ok', place(session, servers, node, now, lease_until, wait_until) or '', math.floor((now_us - session.created) / 1000) }
+  local given = place(session, servers, node, now, lease_until, wait_until)
+  return { 'ok', given or '', math.floor((now_us - session.created) / 1000) }
 end
 
 local function decide(player, connection, loading_session_id)

@@ -64,11 +64,13 @@ end
 -- poisonous player must not fail two hundred (docs/races.md, 16), nor keep what the others have in common from being
 -- written behind the loop.
 local function each_item(first, width, decide)
+  local function entry(...)
+    return table.concat(decide(...), '\n')
+  end
   local reply = {}
   for i = first, #ARGV, width do
-    local ok, answer = pcall(decide, unpack(ARGV, i, i + width - 1))
-    reply[#reply + 1] = ok and table.concat(answer, '\n')
-      or { err = type(answer) == 'table' and answer.err or tostring(answer) }
+    local ok, answer = pcall(entry, unpack(ARGV, i, i + width - 1))
+    reply[#reply + 1] = ok and answer or { err = type(answer) == 'table' and answer.err or tostring(answer) }
   end
   return reply
 end

@@ -7,6 +7,9 @@ local function load_session(loading_session_id)
   if not f[1] then
     return nil
   end
+  if string.sub(f[2], 1, 1) ~= '[' then -- of a node of 0.1.0, which had spaces between
+    f[2] = '["' .. string.gsub(f[2], ' ', '","') .. '"]'
+  end
   return { id = loading_session_id, state = f[1], players = cjson.decode(f[2]), players_json = f[2], game_mode = f[3],
     created = f[4], attempt = tonumber(f[5]) or 0, server = f[6] or '' }
 end

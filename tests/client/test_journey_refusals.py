@@ -82,16 +82,22 @@ def test_too_late_means_that_it_has_not_left(told: Told) -> None:
     assert told.journey.violations == []
 
 
-def test_too_late_for_the_last_journey_says_nothing_of_the_next(told: Told) -> None:
+@pytest.mark.parametrize("code", [ErrorCode.TOO_LATE, ErrorCode.WRONG_SESSION_ID])
+def test_a_late_word_on_the_last_journey_says_nothing_of_the_next(told: Told, code: ErrorCode) -> None:
     told.queued()
     told.start_loading()
     told.loads()
     told.journey.sent(Dequeue())
     told.found()
     told.journey.sent(Enqueue(player_id="me", game_mode=MODE))
-    assert told.error(ErrorCode.TOO_LATE, state="matched") is Step.WAIT
+    assert told.error(code) is Step.WAIT
     assert told.queued(token="another") is Step.QUEUED
     assert told.journey.violations == []
+
+
+@pytest.mark.parametrize("code", [ErrorCode.TOO_LATE, ErrorCode.WRONG_SESSION_ID])
+def test_a_first_enqueue_that_is_answered_so_is_refused(told: Told, code: ErrorCode) -> None:
+    assert told.error(code) is Step.END
 
 
 def test_an_internal_error_is_a_violation(told: Told) -> None:

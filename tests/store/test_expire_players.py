@@ -162,3 +162,17 @@ def test_an_entry_without_a_record_does_not_stop_the_sweep(pool: Pool) -> None:
 
     assert pool.frames("ann")[-1]["reason"] == "queue_timeout"
     assert not {"waiting:duel", "held", "queue:duel", "left:ghost"} & pool.key_names()
+
+
+def test_a_held_player_whose_session_is_lost_keeps_no_other_in_its_grace(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    pool.enqueue("cid")
+    pool.redis("DEL", f"{pool.prefix}loading:{session}")
+    pool.hold("ann")
+    pool.hold("cid")
+    pass_time(pool, 61)
+
+    pool.sweep()
+
+    assert pool.record("cid") == {}

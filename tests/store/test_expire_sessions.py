@@ -123,3 +123,27 @@ def test_an_entry_without_a_session_does_not_stop_the_sweep(pool: Pool) -> None:
 
     assert pool.record("ann") == {}
     assert not {key for key in pool.key_names() if key.startswith("sessions:")}
+
+
+def test_a_broken_session_keeps_no_other_from_its_end(pool: Pool) -> None:
+    pool.register("s1", capacity=2)
+    broken, other = pool.loading("ann", "bob"), pool.loading("cid", "dan")
+    pool.redis("HDEL", f"{pool.prefix}loading:{broken}", "#players")
+    pass_time(pool, LOADING_SECONDS + 1)
+
+    pool.sweep()
+
+    assert pool.record("cid") == {}
+    assert f"loading:{other}" not in pool.key_names()
+
+
+def test_a_session_of_a_node_of_the_first_version_ends_in_time(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    pool.redis("HSET", f"{pool.prefix}loading:{session}", "#players", "ann bob")
+    pool.ready("ann")
+    pass_time(pool, LOADING_SECONDS + 1)
+
+    pool.sweep()
+
+    assert (pool.record("ann")["state"], pool.record("bob")) == ("queued", {})

@@ -55,10 +55,40 @@ def test_who_is_put_back_is_queued_since_then_with_its_first_enqueue(pool: Pool)
     assert back.since - back.enqueued_at == pytest.approx(10, abs=1)
 
 
+def test_what_began_is_never_shown_before_its_enqueue(pool: Pool) -> None:
+    pool.register("s1")
+    pool.loading("ann", "bob")
+    pool.leave("bob")
+
+    pool.move_clock(-50)  # nobody swept for so long, later
+
+    assert seen(pool).since >= seen(pool).enqueued_at
+
+
+def test_a_broken_record_is_shown_as_far_as_it_goes(pool: Pool) -> None:
+    pool.register("s1")
+    session = pool.loading("ann", "bob")
+    pool.redis("DEL", f"{pool.prefix}loading:{session}")
+
+    assert (seen(pool).state, seen(pool).since) == ("loading", seen(pool).enqueued_at)
+
+
+def test_who_is_put_back_after_a_loss_of_data_has_waited_since_its_enqueue(pool: Pool) -> None:
+    pool.enqueue("ann")
+    told, before = pool.record("ann"), seen(pool)
+    pool.lose_everything()
+    pool.reassert(
+        "ann", seq=int(told["seq"]), claimed=int(told["seq"]), enqueued_at=told["enqueued_at"], epoch="before"
+    )
+
+    assert seen(pool).since == pytest.approx(before.enqueued_at, abs=1)
+
+
 def test_a_match_is_since_when_it_was_found_and_not_since_a_resume(pool: Pool) -> None:
     pool.register("s1")
     pool.found("ann", "bob")
-    pool.redis("PEXPIRE", f"{pool.prefix}player:ann", 90_000)  # as it is half a minute later
+    pool.move_clock(40)
+    pool.redis("PEXPIRE", f"{pool.prefix}player:ann", 90_000)  # as it is half a minute after the match
 
     pool.resume("ann", connection="ann/2")
 

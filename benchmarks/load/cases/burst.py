@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.load.bench import Bench, Case
 from benchmarks.load.cores import Layout
-from benchmarks.load.figures import Figures, cpu_per_match
+from benchmarks.load.figures import Figures, cpu_per_match, ratios
 from benchmarks.load.results import Result
 from benchmarks.load.stack import Stack, Variant
 
@@ -48,8 +48,8 @@ def _beside_one_node(layout: Layout, burst: Burst) -> Figures:
     """Both within seconds: in minutes a shared machine's speed changes by more than what is to be compared."""
     one = _on_a_stack_of_its_own(layout, replace(burst, nodes=1, workers=1))
     figures = _on_a_stack_of_its_own(layout, burst)
-    total = "total_cpu_us_per_match"
-    return figures | {"total_cpu_to_one_node": figures[total] / one[total]}
+    over_one = ratios(figures, one).get("total_cpu_us_per_match")
+    return figures if over_one is None else figures | {"total_cpu_to_one_node": over_one}
 
 
 def _on_a_stack_of_its_own(layout: Layout, burst: Burst) -> Figures:
