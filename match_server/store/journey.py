@@ -11,7 +11,7 @@ from match_server.errors import StoreUnavailable
 from match_server.store.scripts import Call, ItemFailed, ScriptRunner
 
 MATCHED_RECORD_SECONDS = 120
-_PLAYERS_PER_TRY_MATCH = 48  # under 1 ms in which Redis serves nobody else; a full queue takes some such in a row
+_PLAYERS_PER_TRY_MATCH = 32  # half a millisecond in which Redis serves nobody else; a full queue takes some in a row
 _PLAYERS_PER_PLACE = 128
 
 Outcome = Literal["full", "error", "unknown", "lost"]

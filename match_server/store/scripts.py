@@ -62,7 +62,7 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
     "try_match": ("game_mode size cap seed loading_timeout_us", ""),
 }
 
-PLAYERS_PER_CALL = 48
+PLAYERS_PER_CALL = 32
 _HEADER_FIELD = re.compile(r"^-- ([A-Z]+) +(.*)$")
 _GIVE_UP_SECONDS = 3.0  # for one round trip, however often it is asked
 _RETRY_SECONDS = 0.05

@@ -199,14 +199,14 @@ def test_a_whole_journey_with_every_first_reply_lost(pool: Pool, lossy: LossyPro
 
 def test_a_match_whose_reply_was_lost_never_shares_its_id_with_the_next(pool: Pool, lossy: LossyProxy) -> None:
     pool.register("s1", capacity=300)
-    players = [f"p{number}" for number in range(90)]
+    players = [f"p{number}" for number in range(60)]
     pool.enqueue(*players)
     lossy.lose_replies = 1
 
     pool.match()
 
     sessions = [pool.session_of(player) for player in players]
-    assert len(set(sessions)) == 45, "one call forms at most 24 of them, and it ran twice"
+    assert len(set(sessions)) == 30, "one call forms at most 16 of them, and it ran twice"
     assert "" not in sessions
 
 
