@@ -103,7 +103,6 @@ class Journey:
         self._token = ""
         self._last_sent: ClientMessage | None = None
         self._enqueues = 0
-        self._began_anew = False
         self._expected: deque[frozenset[ErrorCode]] = deque()
         self._resume_sent = False  # `resumed` must come first
         self._restated: type[ServerMessage] | None = None  # the frame that must follow `resumed`
@@ -202,7 +201,6 @@ class Journey:
         self.loading = self.match = None
         self.loaded = self.leaving = False
         self.end = self._token = ""
-        self._began_anew = True
         self._enqueues = 0
         self._resume_sent = False
         self._restated = None
@@ -345,7 +343,7 @@ class Journey:
     # --- refusals ---
 
     def _on_error(self, message: Error) -> Step:
-        of_the_last_journey = self._began_anew and self.state is State.IDLE and message.code in _NEVER_FOR_AN_ENQUEUE
+        of_the_last_journey = self._seq > 0 and self.state is State.IDLE and message.code in _NEVER_FOR_AN_ENQUEUE
         if self._was_expected(message.code) or self.state is State.LEFT or of_the_last_journey:
             return Step.WAIT
         self.errors[message.code] += 1
