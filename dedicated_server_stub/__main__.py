@@ -1,6 +1,6 @@
-"""`python -m dedicated_server_stub`, the same as the command `dedicated-server-stub`."""
+"""`python -m dedicated_server_stub` is `dedicated-server-stub`."""
 
-from dedicated_server_stub.cli import main
+from match_server.entry import dedicated_server_stub
 
 if __name__ == "__main__":
-    main()
+    dedicated_server_stub()

@@ -1,41 +1,58 @@
 """The HTTP and WebSocket routes of the server."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.websockets import WebSocket
 
 from dedicated_server_stub.bodies import MAX_KEY_LENGTH, Batch, Create, invalid_body, problem
+from dedicated_server_stub.call_tokens import CallTokens, UnknownKey
 from dedicated_server_stub.faults import CallFault, Faults
-from dedicated_server_stub.game import Game
-from dedicated_server_stub.play import play
+from dedicated_server_stub.hosting import Host
+from dedicated_server_stub.operators import Operators
+from dedicated_server_stub.play_page import page_routes
+from dedicated_server_stub.players import PlayersSocket
+from dedicated_server_stub.rooms.registry import Rooms
 from dedicated_server_stub.sessions import Placed, Refusal
 
 MAX_BODY_BYTES = 1024 * 1024
 
 
-def create_app(game: Game, faults: Faults, *, server_id: str, play_address: str, batch: bool) -> Starlette:
+def create_app(
+    host: Host,
+    faults: Faults,
+    calls: CallTokens,
+    operators: Operators,
+    *,
+    server_id: str,
+    batch: bool,
+    more: Sequence[BaseRoute] = (),
+) -> Starlette:
     """Build the application.
 
     Args:
-        game: the sessions.
+        host: the sessions.
         faults: the misbehaviour of the create calls.
+        calls: decides who may have sessions created.
+        operators: what is asked of all rooms.
         server_id: shown to operators.
-        play_address: the base of the address given to players.
         batch: whether `POST /sessions/create` exists.
+        more: routes beside these, `room_routes` where the rooms are in this process.
 
     """
-    api = _Api(game, faults, server_id=server_id, play_address=play_address)
+    api = _Api(host, faults, calls, server_id=server_id)
     routes: list[BaseRoute] = [
         Route("/session/create", api.create, methods=["POST"]),
         Route("/sessions", api.list_sessions),
-        Route("/healthz", api.healthz),
-        WebSocketRoute("/play/{session_id}", api.play),
+        Route("/healthz", healthz),
+        *operators.routes(),
+        *more,
     ]
     if batch:
         routes.append(Route("/sessions/create", api.create_batch, methods=["POST"]))
@@ -51,21 +68,24 @@ def create_app(game: Game, faults: Faults, *, server_id: str, play_address: str,
 
 
 class _Api:
-    def __init__(self, game: Game, faults: Faults, *, server_id: str, play_address: str) -> None:
-        self._game = game
+    def __init__(self, host: Host, faults: Faults, calls: CallTokens, *, server_id: str) -> None:
+        self._host = host
+        self._calls = calls
         self._faults = faults
         self._server_id = server_id
-        self._play_address = play_address
 
     async def create(self, request: Request) -> Response:
-        body = Create.model_validate_json(await request.body())
+        body = Create.model_validate_json(await self._from_match_server(request))
         key = request.headers.get("idempotency-key") or body.session_id
+        if key != body.session_id and "authorization" in request.headers:
+            # The signature covers the body alone: with another key the same call would make one more session.
+            return problem(401, "Idempotency-Key: expected the session_id of the signed body")
         if len(key) > MAX_KEY_LENGTH:
             return problem(422, f"Idempotency-Key: longer than {MAX_KEY_LENGTH}", field="Idempotency-Key")
         fault = self._faults.of_call()
         if fault is CallFault.FAIL:
             return problem(500, "failing on purpose (--fail-rate)")
-        result = self._place(key, body)
+        result = await self._place(key, body)
         await self._faults.hold(fault)
         if isinstance(result, Placed):
             return JSONResponse(self._answer(result), status_code=201 if result.first else 200)
@@ -73,20 +93,31 @@ class _Api:
         return problem(status, f"no session created: {result}", error=result)
 
     async def create_batch(self, request: Request) -> Response:
-        batch = Batch.model_validate_json(await request.body())
+        batch = Batch.model_validate_json(await self._from_match_server(request))
         fault = self._faults.of_call()
         if fault is CallFault.FAIL:
             return problem(500, "failing on purpose (--fail-rate)")
         answers = []
         for entry in batch.sessions:
-            result = self._place(entry.idempotency_key, entry)
+            result = await self._place(entry.idempotency_key, entry)
             answer = self._answer(result) if isinstance(result, Placed) else {"error": result}
             answers.append({"idempotency_key": entry.idempotency_key, **answer})
         await self._faults.hold(fault)
         return JSONResponse({"sessions": answers})
 
+    async def _from_match_server(self, request: Request) -> bytes:
+        """The body of a call that the match server makes; others end with 401."""
+        body = await request.body()
+        try:
+            refusal = await self._calls.refusal(request.headers.get("authorization", ""), body)
+        except UnknownKey:  # not a 4xx, which would blame the match
+            raise HTTPException(503, "Authorization: the token's key is not known here") from None
+        if refusal:
+            raise HTTPException(401, refusal)
+        return body
+
     async def list_sessions(self, _request: Request) -> Response:
-        sessions = self._game.sessions
+        sessions = self._host.sessions
         return JSONResponse(
             {
                 "server_id": self._server_id,
@@ -100,7 +131,7 @@ class _Api:
                         "session_id": session.session_id,
                         "game_mode": session.game_mode,
                         "players": session.players,
-                        "present": self._game.rooms.present(session.session_id),
+                        "present": self._host.rooms.present(session.session_id),
                         "seconds_left": sessions.seconds_left(session),
                     }
                     for session in sessions.live()
@@ -108,23 +139,29 @@ class _Api:
             }
         )
 
-    async def healthz(self, _request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def play(self, websocket: WebSocket) -> None:
-        await play(websocket, self._game)
-
-    def _place(self, key: str, body: Create) -> Placed | Refusal:
-        sessions = self._game.sessions
-        if self._faults.refuses() and (refusal := sessions.refuse_on_purpose(key)):
+    async def _place(self, key: str, body: Create) -> Placed | Refusal:
+        if self._faults.refuses() and (refusal := self._host.sessions.refuse_on_purpose(key)):
             return refusal
-        return sessions.create(key=key, session_id=body.session_id, game_mode=body.game_mode, players=body.players)
+        return await self._host.place(
+            key=key, session_id=body.session_id, game_mode=body.game_mode, players=body.players
+        )
 
     def _answer(self, placed: Placed) -> dict[str, Any]:
-        return {
-            "session_id": placed.session_id,
-            "server_address": f"{self._play_address}/play/{placed.session_id}",
-        }
+        return {"session_id": placed.session_id, "server_address": self._host.rooms.address(placed.session_id)}
+
+
+def room_routes(rooms: Rooms, players: PlayersSocket) -> list[BaseRoute]:
+    """Make the routes of a process that runs rooms."""
+
+    async def metrics(_request: Request) -> Response:
+        return Response(rooms.metrics.page(), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/metrics", metrics), *page_routes(), WebSocketRoute("/play/{session_id}", players.serve)]
+
+
+async def healthz(_request: Request) -> Response:
+    """The process is alive."""
+    return JSONResponse({"status": "ok"})
 
 
 async def _on_invalid_body(_request: Request, error: Exception) -> Response:

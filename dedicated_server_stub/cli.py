@@ -1,6 +1,9 @@
 """The command `dedicated-server-stub`: its options and its exit status."""
 
+import socket
 import uuid
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -10,6 +13,7 @@ from dedicated_server_stub.options import FaultOptions, Options
 from dedicated_server_stub.registrar import RegistrationError
 from dedicated_server_stub.runner import run
 from dedicated_server_stub.web import listen
+from dedicated_server_stub.workers.pool import WorkersFailed
 from match_server.console import (
     LogFormat,
     LogFormatOption,
@@ -46,10 +50,17 @@ def _url(check: Any, text: str) -> Any:
     return typer.Option(metavar="URL", callback=check, help=text)
 
 
-@app.command(epilog=_EXAMPLES)
+@app.command(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def serve(
     *,
-    match_server: Annotated[str, _url(checks.http_url, "Where to register.")] = "http://127.0.0.1:8080",
+    match_server: Annotated[
+        list[str],
+        _url(
+            checks.node_urls,
+            "A node to register with, as http://host:port or ws://host:port/ws/. Repeat it, or separate by commas, "
+            "for several of one pool; any will do.",
+        ),
+    ] = ["http://127.0.0.1:8080"],  # noqa: B006 - typer reads it, nobody writes it
     server_key: Annotated[
         str | None,
         typer.Option(
@@ -78,13 +89,55 @@ def serve(
         typer.Option(callback=checks.game_modes, help="A mode to register for, else all; may be repeated."),
     ] = None,
     region: Annotated[str | None, typer.Option(help="The region to register for.")] = None,
+    pool: Annotated[str | None, typer.Option(help="The pool to register into, else the first.")] = None,
     session_seconds: Annotated[
-        float, _seconds("How long a session runs; 0: until the last of its players has left.")
+        float, _seconds("How long a session runs, unless all its players leave before; 0: until they have.")
     ] = 5.0,
     max_session_seconds: Annotated[
         float | None, _seconds("The longest a session may run; the match server is told.", minimum=0.001)
     ] = None,
     drain_seconds: Annotated[float, _seconds("How long a stop waits for the running sessions.")] = 10.0,
+    tick_hz: Annotated[float, typer.Option(min=1, max=120, help="Ticks a second of every room.")] = 20.0,
+    rejoin_seconds: Annotated[float, _seconds("How long a player whose connection is lost may come back.")] = 30.0,
+    ack_attempts: Annotated[
+        int, typer.Option(min=1, max=100, help="How often a message that must arrive is sent.")
+    ] = 5,
+    view_radius: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, callback=checks.finite, help="Send a player only who is about this near, in units of the game."
+        ),
+    ] = None,
+    presence: Annotated[
+        str | None,
+        _url(checks.redis_url, "Redis, as redis://host:port/0, that shows all servers on it each other's rooms."),
+    ] = None,
+    presence_prefix: Annotated[
+        str,
+        typer.Option(callback=checks.prefix, help="What the keys and channels in that Redis begin with."),
+    ] = "rooms:",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=64,
+            show_default="0, with --presence 1",
+            help="Run the rooms in that many processes of their own, on the ports after --port.",
+        ),
+    ] = None,
+    snapshot_seconds: Annotated[
+        float, _seconds("With --presence: how old a room may be that a new worker takes up.", minimum=0.05)
+    ] = 1.0,
+    snapshot_store: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False, help="With --presence: a folder for a snapshot a minute, in case Redis is lost, too."
+        ),
+    ] = None,
+    require_signed_calls: Annotated[
+        bool,
+        typer.Option("--require-signed-calls", help="Take sessions from the match server alone."),
+    ] = False,
     delay_seconds: Annotated[float, _seconds("Fault: answer every create this late.")] = 0.0,
     refuse_rate: Annotated[float, _rate("Fault: share of sessions refused with 503, room or not.")] = 0.0,
     fail_rate: Annotated[float, _rate("Fault: share of create calls that fail with 500.")] = 0.0,
@@ -96,11 +149,13 @@ def serve(
 ) -> None:
     """Run a small dedicated game server.
 
-    It registers with a match server, takes sessions, lets their players meet over a WebSocket, and reports
-    the end of each session. Ctrl-C or SIGTERM drains it; a second one stops it at once.
+    It registers with a match server, takes sessions, lets their players play in rooms over WebSockets, and
+    reports the end of each session. Ctrl-C or SIGTERM drains it; a second one stops it at once.
     """
+    if snapshot_store is not None and presence is None:
+        refuse(f"{PROGRAM}: --snapshot-store: works with --presence alone")
     options = Options(
-        match_server=match_server,
+        match_servers=tuple(match_server),
         host=host,
         control_url=control_url,
         advertise_address=advertise_address,
@@ -110,9 +165,22 @@ def serve(
         batch=batch,
         game_modes=tuple(game_mode or ()),
         region=region,
+        pool=pool,
         session_seconds=session_seconds,
         max_session_seconds=max_session_seconds,
         drain_seconds=drain_seconds,
+        tick_hz=tick_hz,
+        rejoin_seconds=rejoin_seconds,
+        ack_attempts=ack_attempts,
+        require_signed_calls=require_signed_calls,
+        view_radius=view_radius,
+        presence=presence,
+        presence_prefix=presence_prefix,
+        workers=_workers(workers, presence),
+        snapshot_seconds=snapshot_seconds,
+        snapshot_store=snapshot_store,
+        log_format=log_format,
+        log_level=log_level,
         faults=FaultOptions(
             delay_seconds=delay_seconds,
             refuse_rate=refuse_rate,
@@ -121,19 +189,42 @@ def serve(
             seed=seed,
         ),
     )
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        refuse(f"{PROGRAM}: cannot listen on --host {host} --port {port}: {error.strerror or error}")
     configure_logging(log_format, log_level)
     status = 0
-    try:
-        with listener:
-            run(options, listener, announce=typer.echo)
-    except* RegistrationError as group:
-        status = 1
-        typer.echo(f"{PROGRAM}: {group.exceptions[0]}", err=True)
+    with ExitStack() as stack:
+        listeners = [
+            stack.enter_context(_listen(host, port and port + offset)) for offset in range(1 + options.workers)
+        ]
+        try:
+            run(options, listeners, announce=typer.echo)
+        except* (RegistrationError, WorkersFailed) as group:
+            status = 1
+            typer.echo(f"{PROGRAM}: {_first(group)}", err=True)
     raise typer.Exit(status)
+
+
+def _workers(asked: int | None, presence: str | None) -> int:
+    """How many there are: with presence a room outlives its process, so it needs one that can die alone."""
+    if asked is None:
+        return 0 if presence is None else 1
+    if asked == 0 and presence is not None:
+        refuse(f"{PROGRAM}: --workers 0: --presence needs one at least")
+    return asked
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        refuse(f"{PROGRAM}: cannot listen on --host {host} --port {port}: {error.strerror or error}")
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> BaseException:
+    """The first exception of a group that may hold others."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 def main() -> NoReturn:

@@ -74,7 +74,7 @@ class SessionRegistry:
 
     def create(self, *, key: str, session_id: str, game_mode: str, players: tuple[str, ...]) -> Placed | Refusal:
         """Create a session, or find the one that `key` has already, even when that has ended since."""
-        known = self._find(key)
+        known = self.find(key)
         if known is not None:
             return Placed(known, first=False)
         if self.draining:
@@ -91,7 +91,7 @@ class SessionRegistry:
 
     def refuse_on_purpose(self, key: str) -> Refusal | None:
         """Refuse a new key, room or not. None for a known one: to deny its session were a lie."""
-        return None if self._find(key) is not None else self._refuse(Refusal.REFUSED)
+        return None if self.find(key) is not None else self._refuse(Refusal.REFUSED)
 
     def end(self, session_id: str) -> Session | None:
         """End a session and return it; None when there is none of that id."""
@@ -104,6 +104,10 @@ class SessionRegistry:
             self._ended_keys.popitem(last=False)
         self.ended += 1
         return session
+
+    def find(self, key: str) -> str | None:
+        """Find the session that a key has, running or ended."""
+        return self._live_keys.get(key) or self._ended_keys.get(key)
 
     def get(self, session_id: str) -> Session | None:
         """Find a running session."""
@@ -139,9 +143,6 @@ class SessionRegistry:
     def seconds_left(self, session: Session) -> float | None:
         """How long a session still has; None: time alone never ends it."""
         return None if session.ends_at is None else max(0.0, session.ends_at - self._clock())
-
-    def _find(self, key: str) -> str | None:
-        return self._live_keys.get(key) or self._ended_keys.get(key)
 
     def _refuse(self, reason: Refusal) -> Refusal:
         self.refused[reason] += 1

@@ -5,11 +5,11 @@ import signal
 
 
 class StopSignals:
-    """`asked` is set by the first signal, `insisted` by the second."""
+    """`asked` is set by the first signal, `asked_twice` by the second."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
-        self.insisted = asyncio.Event()
+        self.asked_twice = asyncio.Event()
 
     def install(self) -> None:
         """Take the signals of the process over; call it on the running loop."""
@@ -19,5 +19,5 @@ class StopSignals:
 
     def _received(self) -> None:
         if self.asked.is_set():
-            self.insisted.set()
+            self.asked_twice.set()
         self.asked.set()

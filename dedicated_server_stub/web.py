@@ -6,9 +6,14 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 BACKLOG = 2048
 MAX_FRAME_BYTES = 16 * 1024
+# What the kernel keeps for a client that does not read. The usual megabytes would hide it for minutes.
+SEND_BUFFER_BYTES = 64 * 1024
+KEEPALIVE_SECONDS = 5.0  # between pings, and until the pong
+CUT_SECONDS = 5.0  # after its last frame, a connection that is still there is cut
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -24,12 +29,25 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+class RoomProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket that is cut soon after its last frame.
+
+    uvicorn's own stays for ever when a client reads nothing.
+    """
+
+    async def run_asgi(self) -> None:
+        """Serve the connection, then cut it unless it ends by itself."""
+        await super().run_asgi()
+        self.loop.call_later(CUT_SECONDS, self.transport.abort)
 
 
 def web_config(app: Starlette) -> uvicorn.Config:
@@ -44,6 +62,9 @@ def web_config(app: Starlette) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=75,  # longer than a caller's pool, so that no call meets the close
         timeout_graceful_shutdown=1,
+        ws=RoomProtocol,
+        ws_ping_interval=KEEPALIVE_SECONDS,
+        ws_ping_timeout=KEEPALIVE_SECONDS,
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,
     )

@@ -1,6 +1,6 @@
 """`python -m match_server` is `match-server`."""
 
-from match_server.cli import main
+from match_server.entry import match_server
 
 if __name__ == "__main__":
-    main()
+    match_server()

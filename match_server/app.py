@@ -3,70 +3,55 @@
 import asyncio
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
 
 import structlog
-from redis.asyncio import Redis
+from pydantic_core import to_json
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.routing import WebSocketRoute
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
-from match_server.actors import allocator, janitor, matchmaker, session
-from match_server.actors.allocator import Allocator, AllocatorMessage
-from match_server.actors.core import ActorSystem, Ref, Supervision
-from match_server.actors.desk import SessionContext
-from match_server.actors.janitor import Janitor
-from match_server.actors.matchmaker import Matchmaker, MatchmakerMessage
-from match_server.actors.subscriber import Subscriber, SubscriberMessage, Subscriptions
-from match_server.config import GameMode, Settings
-from match_server.errors import StoreUnavailable
+from match_server import __version__
+from match_server.actors.core import ActorSystem
+from match_server.config import Settings, warn_of_unknown_variables
+from match_server.errors import SettingsError
+from match_server.hosted_pool import HostedPool, Shared
 from match_server.processes import (
+    ADMIN_NAMES,
     allow_descriptors,
     bound_socket,
+    calling_on_hangup,
     calm_garbage_collector,
+    host_in_url,
     inherited_socket,
     stopping_on_signals,
 )
-from match_server.redis_clock import RedisClock
-from match_server.resume_tokens import TokenMint
-from match_server.servers.http_provider import HttpProvider
-from match_server.store.client import connect, redact
+from match_server.redis_urls import redact
+from match_server.start_report import log_start
 from match_server.store.embedded import embedded_redis
-from match_server.store.journey import AllocationPolicy, JourneyStore
-from match_server.store.operators import OperatorStore
-from match_server.store.pubsub import PubSubLink
-from match_server.store.registry import RegistryStore
-from match_server.store.scripts import Script, ScriptRunner, load_scripts
-from match_server.store.upkeep import UpkeepStore
-from match_server.web.gateway import Gateway
-from match_server.web.health import HealthEndpoints
 from match_server.web.http_server import HttpServer
 from match_server.web.limits import ConnectionLimit
-from match_server.web.metrics import Metrics
-from match_server.web.operators import OperatorEndpoints
+from match_server.web.player_tokens import PlayerTokens
+from match_server.web.pool_switch import PoolSwitch
 from match_server.web.problems import (
-    Refused,
+    ERROR_HANDLERS,
     no_such_path,
-    on_bug,
-    on_http_exception,
-    on_refused,
-    on_store_unavailable,
 )
-from match_server.web.servers import ServerEndpoints
+from match_server.web.published_keys import PublishedKeys
 
 log = structlog.get_logger(__name__)
 
-# Stopped in this order, each phase emptied before the next begins (sessions, in the gateway, are phase 0).
-_MATCHMAKER_PHASE, _ALLOCATOR_PHASE, _JANITOR_PHASE, _SUBSCRIBER_PHASE = 1, 2, 3, 4
-_SUBSCRIBER_MAILBOX = 100_000
 _READY_SECONDS = 3.0
+_REFUSED_WITHIN_SECONDS = 1.0  # a start that Redis refuses is one line; after this long it has started, and waits
 _OTHER_DESCRIPTORS = 512  # Redis, dedicated servers, operators
 _CLOSE_SHARE = 0.5  # of the stop deadline, for connections to close
-_ACTORS_SHARE = 0.7  # of what is left then, for the actors; the rest is for a last word to Redis
+_ADMIN_CLOSE_SECONDS = 0.2  # for calls under way
 _STOP_MARGIN_SECONDS = 0.25  # to close what is left open
-_SUPERVISION = Supervision()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,40 +60,39 @@ class Started:
 
     node: str
     port: int
-    redis_url: str  # what other programs on this machine may connect to; without its password
+    admin_port: int  # the same, where all is on one listener
+    redis_url: str  # without its password; of an embedded store that keeps its data, where that is
+    store_url: str = field(repr=False)  # where that Redis is, with its password
     ready: bool  # False when Redis does not answer yet: it listens, and refuses requests until then
     stop: Callable[[], None]  # begins the orderly stop
-
-
-@dataclass(frozen=True, slots=True)
-class _Stores:
-    journey: JourneyStore
-    registry: RegistryStore
-    upkeep: UpkeepStore
-    operators: OperatorStore
-    runner: ScriptRunner
 
 
 class Node:
     """One matchmaking node. `run` returns once it has stopped."""
 
-    def __init__(self, settings: Settings, *, listen_fd: int | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, listen_fd: int | None = None, reread: Callable[[], Settings] | None = None
+    ) -> None:
         """Check what can be checked without starting anything.
 
-        `listen_fd` is a bound socket that the parent handed down, instead of the settings' host and port.
+        `listen_fd` is a bound socket that the parent handed down, instead of the settings' host and port. `reread`
+        reads the settings again for a reload, and raises SettingsError; without it there is none.
 
         Raises:
             ScriptError: a Lua script is missing, or does not fit its use.
         """
         self._settings = settings
         self._listen_fd = listen_fd
+        self._reread = reread
+        self._pools: list[HostedPool] = []
         self._node = uuid.uuid4().hex[:12]
-        self._scripts: dict[str, Script] = load_scripts()
-        self._metrics = Metrics()
-        self._subscriptions = Subscriptions()
-        self._redis_clock = RedisClock()
-        self._tokens = TokenMint(self._redis_clock)
-        self._limit = ConnectionLimit(total=settings.max_connections, per_address=settings.max_connections_per_address)
+        self._limit = ConnectionLimit(
+            total=settings.max_connections,
+            per_address=settings.max_connections_per_address,
+            claim_seconds=settings.claim_seconds,
+        )
+        self._port = 0  # once it listens
+        self._started_at = datetime.now(UTC)
         self._draining = False
         self._stop_by = 0.0  # by the loop's clock
         self._server: HttpServer | None = None
@@ -119,42 +103,54 @@ class Node:
         `on_started` is told once the node is ready; and before that that it listens, when Redis is not there yet.
 
         Raises:
-            SettingsError: the port or the embedded store cannot be had.
+            SettingsError: the port or the embedded store cannot be had, or Redis refuses what a node needs.
             ExceptionGroup: an actor crashed too often.
         """
         async with AsyncExitStack() as stack:
             if handle_signals:  # first of all: a stop that comes during the start has to clean up, too
                 stack.enter_context(stopping_on_signals(self.stop))
+                stack.enter_context(calling_on_hangup(self.reload))
             listener = stack.enter_context(self._listener())
-            port = listener.getsockname()[1]
+            admin_listener = stack.enter_context(self._admin_listener())
+            self._port = port = listener.getsockname()[1]
+            admin_port = admin_listener.getsockname()[1] if admin_listener else port
+            structlog.contextvars.bind_contextvars(node=self._node)  # of every line, in JSON
+            say_started = stack.enter_context(
+                _once_within(_REFUSED_WITHIN_SECONDS, lambda: self._say_started(admin_port))
+            )
+            if self._settings.redis_url.startswith("embedded://"):
+                say_started()
             embedded = await embedded_redis(stack, self._settings.redis_url)
-            redis_url = embedded.url if embedded else self._settings.redis_url
-            redis = connect(redis_url)
-            stack.push_async_callback(redis.aclose)
-            stores = self._stores(redis)
-            provider = await HttpProvider.open(timeout_seconds=self._settings.allocation_timeout_seconds)
-            stack.push_async_callback(provider.aclose)
+            shown = embedded.shown if embedded else redact(self._settings.redis_url)
+            url = embedded.url if embedded else self._settings.redis_url
             system = await stack.enter_async_context(ActorSystem())
             if embedded:
                 system.own(embedded.run(), name="embedded-redis")
-            context = self._start_actors(system, stores, redis, provider)
-            system.own(self._redis_clock.watch(), name="redis-clock")
-            self._server = HttpServer(
-                self._application(system, context, stores),
-                self._settings,
-                close_seconds=self._settings.stop_seconds * _CLOSE_SHARE,
-            )
+            shared = self._shared(system)
+            for name in self._settings.pool_names:
+                own = self._settings.of_pool(name)
+                self._pools.append(await HostedPool.open(stack, name, settings=own, redis_url=url, shared=shared))
+            say_started()
+            players, admin = self._applications(apart=admin_listener is not None)
+            close_seconds = self._settings.stop_seconds * _CLOSE_SHARE
+            self._server = HttpServer(players, self._settings, close_seconds=close_seconds)
             self._server.should_exit = self._draining  # told to stop before it was there
             self._make_room()
             calm_garbage_collector()
             serving = system.own(self._server.serve(sockets=[listener]), name="http")
             while not self._server.started and not serving.done():  # noqa: ASYNC110 - uvicorn sets no event
                 await asyncio.sleep(0.005)
-            if self._server.started:
-                started = Started(self._node, port, redact(redis_url), ready=True, stop=self.stop)
-                system.own(self._announce(started, on_started), name="announce")
-            await serving
-            await self._stop_actors(system, stores)
+            async with _serving_admin(system, admin_listener, admin, self._settings):
+                if self._server.started:
+                    started = Started(self._node, port, admin_port, shown, url, ready=True, stop=self.stop)
+                    system.own(self._announce(started, on_started), name="announce")
+                await serving
+            await asyncio.gather(*(pool.stop(by=self._stop_by - _STOP_MARGIN_SECONDS) for pool in self._pools))
+            await system.stop(0)
+
+    def _say_started(self, admin_port: int) -> None:
+        log_start(self._settings, address=self._address, admin_address=self._admin_address(admin_port))
+        warn_of_unknown_variables()
 
     def stop(self) -> None:
         """Begin to stop: refuse new work, close every connection with 1012, then end."""
@@ -164,6 +160,22 @@ class Node:
         if self._server:
             self._server.should_exit = True
 
+    def reload(self) -> None:
+        """Read the game modes again, and go by them from now on. Wrong ones change nothing, and the log says why."""
+        if self._reread is None or not self._pools:
+            return
+        try:
+            settings = self._reread()
+        except SettingsError as error:
+            log.error("reload_refused", reasons=str(error).splitlines())
+            return
+        for hosted in self._pools:  # all have the same modes: what one refuses, all do
+            if reasons := hosted.pool.reload(settings.game_modes, revision=settings.revision):
+                log.error("reload_refused", reasons=reasons)
+                return
+        modes = self._pools[0].pool.modes
+        log.info("reloaded", game_modes=[mode.name for mode in modes.open], revision=modes.revision)
+
     def _make_room(self) -> None:
         """Every connection is an open file, and the usual limit is 1,024."""
         connections = self._settings.max_connections
@@ -171,24 +183,21 @@ class Node:
         if allowed < connections:
             log.warning("open_files_limited", limit=allowed, max_connections=connections, fix="raise ulimit -n")
 
-    @property
-    def _ready(self) -> bool:
-        """Redis has been reached: its secret and its time are known, the pub/sub link stands."""
-        return self._tokens.ready and self._subscriptions.confirmed
-
     async def _announce(self, started: Started, on_started: Callable[[Started], None]) -> None:
         """Say that the node is ready. When that takes longer, for Redis may come later, say first that it listens."""
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 await self._ready_or_draining()
         except TimeoutError:
+            log.warning("node_not_ready", detail="it listens; Redis does not answer yet")
             on_started(replace(started, ready=False))
             await self._ready_or_draining()
         if not self._draining:
+            log.info("node_ready")
             on_started(started)
 
     async def _ready_or_draining(self) -> None:
-        while not (self._ready or self._draining):  # noqa: ASYNC110 - two parts of the node bring it about
+        while not (all(hosted.pool.ready for hosted in self._pools) or self._draining):  # noqa: ASYNC110 - two parts of the node bring it about
             await asyncio.sleep(0.01)
 
     def _listener(self) -> AbstractContextManager[socket.socket]:
@@ -196,179 +205,125 @@ class Node:
             return inherited_socket(self._listen_fd)
         return bound_socket(self._settings.host, self._settings.port)
 
-    def _stores(self, redis: Redis) -> _Stores:
-        settings, prefix = self._settings, self._settings.key_prefix
-        runner = ScriptRunner(redis, prefix=prefix, scripts=self._scripts, observe=self._metrics.observe_script)
-        policy = AllocationPolicy(
-            node=self._node,
-            lease_us=_us(settings.node_lease_seconds),
-            wait_us=_us(settings.allocation_wait_seconds),
-            attempts=settings.allocation_attempts,
-        )
-        return _Stores(
-            journey=JourneyStore(runner, policy=policy, loading_timeout_us=_us(settings.loading_timeout_seconds)),
-            registry=RegistryStore(runner, redis, prefix=prefix, lease_us=_us(settings.server_lease_seconds)),
-            upkeep=UpkeepStore(runner, redis, prefix=prefix, node=self._node),
-            operators=OperatorStore(runner, redis, prefix=prefix),
-            runner=runner,
-        )
-
-    def _start_actors(
-        self, system: ActorSystem, stores: _Stores, redis: Redis, provider: HttpProvider
-    ) -> SessionContext:
-        settings, metrics = self._settings, self._metrics
-        names = [mode.name for mode in settings.game_modes]
-        subscriber: Ref[SubscriberMessage] = system.spawn(
-            "subscriber",
-            lambda: Subscriber(
-                link=PubSubLink(redis),
-                upkeep=stores.upkeep,
-                subscriptions=self._subscriptions,
-                prefix=settings.key_prefix,
-                node=self._node,
-            ),
-            mailbox_limit=_SUBSCRIBER_MAILBOX,
-            phase=_SUBSCRIBER_PHASE,
-            supervision=_SUPERVISION,
-        )
-        allocate: Ref[AllocatorMessage] = system.spawn(
-            "allocator",
-            lambda: Allocator(
-                store=stores.journey,
-                upkeep=stores.upkeep,
-                provider=provider,
-                clock=asyncio.get_running_loop().time,
-                lease_seconds=settings.node_lease_seconds,
-                game_modes=names,
-                observe_call=metrics.observe_call,
-                observe_match=metrics.observe_found,
-                observe_given_up=metrics.cancelled.labels("allocation_failed").inc,
-            ),
-            mailbox_limit=allocator.MAILBOX_LIMIT,
-            phase=_ALLOCATOR_PHASE,
-            supervision=_SUPERVISION,
-        )
-        matchmakers = {
-            mode.name: self._start_matchmaker(system, stores, allocate, mode) for mode in settings.game_modes
-        }
-        system.spawn(
-            "janitor",
-            lambda: Janitor(
-                upkeep=stores.upkeep,
-                store=stores.journey,
-                tokens=self._tokens,
-                clock=self._redis_clock,
-                allocator=allocate,
-                subscriber=subscriber,
-                listening=self._subscriptions.listeners,
-                game_modes=names,
-                node_lease_seconds=settings.node_lease_seconds,
-                grace_seconds=settings.reconnect_grace_seconds,
-                queue_timeout_seconds=settings.queue_timeout_seconds,
-                observe=metrics.observe_swept,
-            ),
-            mailbox_limit=janitor.MAILBOX_LIMIT,
-            phase=_JANITOR_PHASE,
-            supervision=_SUPERVISION,
-        )
-        return SessionContext(
-            node=self._node,
-            matchmakers=matchmakers,
-            subscriber=subscriber,
-            tokens=self._tokens,
-            clock=self._redis_clock,
-            observe_delivery=metrics.observe_frame,
-        )
-
-    def _start_matchmaker(
-        self, system: ActorSystem, stores: _Stores, allocate: Ref[AllocatorMessage], mode: GameMode
-    ) -> Ref[MatchmakerMessage]:
-        return system.spawn(
-            f"matchmaker/{mode.name}",
-            lambda: Matchmaker(
-                game_mode=mode,
-                store=stores.journey,
-                allocator=allocate,
-                tick_seconds=self._settings.tick_seconds,
-                match_on_enqueue=self._settings.match_on_enqueue,
-                observe=self._metrics.observe_matched(mode.name),
-                observe_loading=self._metrics.loading_time.labels(mode.name).observe,
-                observe_left=self._metrics.cancelled.labels("player_left").inc,
-            ),
-            mailbox_limit=matchmaker.MAILBOX_LIMIT,
-            phase=_MATCHMAKER_PHASE,
-            supervision=_SUPERVISION,
-        )
-
-    def _application(self, system: ActorSystem, context: SessionContext, stores: _Stores) -> Starlette:
+    def _admin_listener(self) -> AbstractContextManager[socket.socket | None]:
         settings = self._settings
-        gateway = Gateway(
-            settings=settings,
-            system=system,
-            context=context,
-            limit=self._limit,
-            draining=lambda: self._draining,
-            clock=asyncio.get_running_loop().time,
-        )
+        if settings.admin_port is None:
+            return nullcontext()
+        shared = self._listen_fd is not None
+        return bound_socket(settings.admin_host, settings.admin_port, names=ADMIN_NAMES, shared=shared)
+
+    @property
+    def _address(self) -> str:
+        return f"{host_in_url(self._settings.host)}:{self._port}"
+
+    def _admin_address(self, port: int) -> str:
+        settings = self._settings
+        return f"{host_in_url(settings.host if settings.admin_port is None else settings.admin_host)}:{port}"
+
+    def _describe(self, modes_hash: str, more: Mapping[str, Any]) -> str:
+        """What operators see of this node at `GET /nodes`; `more` is of one of its pools."""
+        said = {
+            "address": self._address,
+            "version": __version__,
+            "started_at": self._started_at.isoformat(timespec="seconds"),
+            "connections": self._limit.count,
+            "modes_hash": modes_hash,
+            "state": "draining" if self._draining else "ready",
+            **more,
+        }
+        return to_json(said).decode()
+
+    def _shared(self, system: ActorSystem) -> Shared:
+        tokens = _player_tokens(self._settings, system)
 
         async def not_ready() -> str | None:
-            if self._draining:
-                return "this node is stopping"
-            try:
-                await stores.upkeep.ping()
-            except StoreUnavailable as error:
-                return f"Redis does not answer: {error}"
-            if not (self._ready and stores.runner.available):
-                return "Redis answers; the scripts and the pub/sub link are being set up"
+            if reason := "this node is stopping" if self._draining else tokens.not_ready:
+                return reason
+            for hosted in self._pools:
+                if reason := await hosted.pool.not_ready():
+                    return f"pool {hosted.name}: {reason}" if hosted.name else reason
             return None
 
-        async def render_metrics() -> bytes:
-            return await self._metrics.render(
-                operators=stores.operators,
-                registry=stores.registry,
-                game_modes=[mode.name for mode in settings.game_modes],
-                connections=self._limit.count,
-                depths=system.depths(),
-                lag_seconds=self._subscriptions.lag_seconds,
-            )
+        async def warnings() -> list[str]:
+            found = [await hosted.pool.requirements.warnings() + hosted.pool.warnings() for hosted in self._pools]
+            return list(dict.fromkeys(chain.from_iterable(found)))
 
-        operators = OperatorEndpoints(settings=settings, registry=stores.registry, store=stores.operators)
-        health = HealthEndpoints(not_ready=not_ready, render_metrics=render_metrics)
-        servers = ServerEndpoints(settings=settings, registry=stores.registry)
-        application = Starlette(
-            routes=[
-                WebSocketRoute("/ws/", gateway),
-                WebSocketRoute("/ws", gateway),
-                *servers.routes(),
-                *operators.routes(),
-                *health.routes(),
-            ],
-            exception_handlers={
-                Refused: on_refused,
-                HTTPException: on_http_exception,
-                StoreUnavailable: on_store_unavailable,
-                Exception: on_bug,
-            },
+        return Shared(
+            node=self._node,
+            limit=self._limit,
+            tokens=tokens,
+            draining=lambda: self._draining,
+            describe=self._describe,
+            not_ready=not_ready,
+            warnings=warnings,
         )
-        application.router.redirect_slashes = False
-        application.router.default = no_such_path
-        return application
 
-    async def _stop_actors(self, system: ActorSystem, stores: _Stores) -> None:
-        retire_by = self._stop_by - _STOP_MARGIN_SECONDS
-        left = retire_by - asyncio.get_running_loop().time()
-        await system.stop(max(0.0, left * _ACTORS_SHARE))
-        try:
-            async with asyncio.timeout_at(retire_by):
-                held = await stores.upkeep.retire(grace_us=_us(session.STOPPING_GRACE_SECONDS))
-        except (StoreUnavailable, TimeoutError):
-            log.warning("node_not_retired", detail="its lease runs out instead")
-            return
-        log.info("node_stopped", node=self._node, players_held=held)
+    def _applications(self, *, apart: bool) -> tuple[ASGIApp, ASGIApp]:
+        """Start the pools. Returns what the players' listener serves, and the admin listener, where it is `apart`."""
+        fleets = {hosted.name: hosted.fleet for hosted in self._pools}
+        keys = [hosted.keys for hosted in self._pools]
+        players: dict[str, ASGIApp] = {}
+        admin: dict[str, ASGIApp] = {}
+        for hosted in self._pools:
+            for_players, others = hosted.routes(hosted.start(), fleets=fleets, keys=keys)
+            players[hosted.name] = _application(for_players if apart else [*for_players, *others])
+            admin[hosted.name] = _application(others)
+        events = self._pools[0].pool.events
+        return PoolSwitch(players, events), PoolSwitch(admin, events)
 
 
-def _us(seconds: float) -> int:
-    return int(seconds * 1_000_000)
+def _player_tokens(settings: Settings, system: ActorSystem) -> PlayerTokens:
+    published = PublishedKeys(settings.player_jwks) if settings.player_jwks else None
+    if published:
+        system.own(published.run(), name="player-keys")
+    return PlayerTokens(
+        key=settings.player_key,
+        published=published,
+        issuer=settings.player_issuer,
+        audience=settings.player_audience,
+    )
+
+
+def _application(routes: Sequence[BaseRoute]) -> Starlette:
+    application = Starlette(routes=routes, exception_handlers=ERROR_HANDLERS)
+    application.router.redirect_slashes = False
+    application.router.default = no_such_path
+    return application
+
+
+@contextmanager
+def _once_within(seconds: float, act: Callable[[], None]) -> Iterator[Callable[[], None]]:
+    """Act once: when the block calls what it is given, or after so many seconds, but not once it has ended."""
+    done = False
+
+    def once() -> None:
+        nonlocal done
+        if not done:
+            done = True
+            act()
+
+    timer = asyncio.get_running_loop().call_later(seconds, once)
+    try:
+        yield once
+    finally:
+        timer.cancel()
+
+
+@asynccontextmanager
+async def _serving_admin(
+    system: ActorSystem, listener: socket.socket | None, application: ASGIApp, settings: Settings
+) -> AsyncIterator[None]:
+    """Serve the admin listener, where there is one, until the players' has stopped: `/readyz` says so meanwhile."""
+    if listener is None:
+        yield
+        return
+    server = HttpServer(application, settings, close_seconds=_ADMIN_CLOSE_SECONDS)
+    serving = system.own(server.serve(sockets=[listener]), name="admin-http")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+    await serving
 
 
 @asynccontextmanager

@@ -7,8 +7,10 @@ from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
+from typer.core import TyperGroup
 
 from match_server.app import Node
+from match_server.check_command import check
 from match_server.config import Settings, describe_settings, load_settings
 from match_server.console import (
     LogFormat,
@@ -20,22 +22,39 @@ from match_server.console import (
     refuse,
     run_command,
 )
+from match_server.demo import Demo, history_of
 from match_server.errors import ScriptError, SettingsError
+from match_server.keys_command import keys
 from match_server.local_set import Interrupted, LocalSet
-from match_server.processes import host_in_url
+from match_server.platform.command import platform
+from match_server.processes import host_in_url, host_to_call
+from match_server.shown_commands import shown_command, what_runs
+from match_server.simulate.command import simulate_command
+from match_server.token_command import token
 from match_server.workers import Workers
 
 log = structlog.get_logger(__name__)
 
+_DEMO_PLAY_SECONDS = 5
+_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 _EXAMPLES = """\b
 Examples:
   match-server                       one node on an embedded Redis, ws://127.0.0.1:8080/ws/
   match-server demo                  the whole journey with 200 simulated players
   match-server dev                   a node and dedicated servers, until Ctrl-C
+  match-server check modes.toml      what is wrong in a file of game modes, without a start
+  match-server simulate modes.toml --mode ranked
+                                     its rules tried on arriving players
+  match-server keys rotate           another key signs join tokens from now on
+  match-server token ada             a player's token, for a client in development
   match-server --workers 2           two processes on one port, one Redis between them
   MATCH_REDIS_URL=redis://10.0.0.5 match-server
                                      one of several nodes on one Redis
 """
+
+
+# A game in development is a page on a port of its own.
+_LOOPBACK_ORIGINS = tuple(f"{scheme}://{host}:*" for scheme in ("http", "https") for host in _LOOPBACK_HOSTS)
 
 
 def _settings_help() -> str:
@@ -80,20 +99,29 @@ def serve(
         _refuse_options_before(context, context.invoked_subcommand)
         return
     configure_logging(log_format, log_level)
-    settings = _load(host=host, port=port, redis_url=redis_url, game_modes=game_modes)
+    given = {"host": host, "port": port, "redis_url": redis_url, "game_modes": game_modes}
+    settings = _load(**given)
 
-    def say(port: int, redis_url: str, ready: bool) -> None:
-        base = f"{host_in_url(settings.host)}:{port}"
+    def say(port: int, admin_port: int, redis_url: str, ready: bool) -> None:
+        if log_format is LogFormat.JSON and listen_fd is None:  # a parent of workers reads the line
+            return
+        base = f"{host_to_call(settings.host)}:{port}"
+        admin = base if settings.admin_port is None else f"{host_to_call(settings.admin_host)}:{admin_port}"
         state, why = ("ready", "") if ready else ("listening", ": not ready, Redis does not answer yet")
-        typer.echo(f"match-server {state} on ws://{base}/ws/ and http://{base} (Redis: {redis_url}){why}")
+        everywhere = "" if host_to_call(settings.host) == host_in_url(settings.host) else ", on all of its addresses"
+        typer.echo(f"match-server {state} on ws://{base}/ws/ and http://{admin} (Redis: {redis_url}){everywhere}{why}")
         sys.stdout.flush()
 
     if workers > 1:
-        given = ["--host", settings.host, "--log-format", log_format, "--log-level", log_level]
-        given += ["--game-modes", game_modes] if game_modes else []
-        _run(lambda: Workers(settings, count=workers, arguments=given).run(say))
+        arguments = ["--host", settings.host, "--log-format", log_format, "--log-level", log_level]
+        arguments += ["--game-modes", game_modes] if game_modes else []
+        _run(lambda: Workers(settings, count=workers, arguments=arguments).run(say))
     else:
-        _run(lambda: Node(settings, listen_fd=listen_fd).run(lambda node: say(node.port, node.redis_url, node.ready)))
+        _run(
+            lambda: Node(settings, listen_fd=listen_fd, reread=lambda: load_settings(**given)).run(
+                lambda node: say(node.port, node.admin_port, node.redis_url, node.ready)
+            )
+        )
 
 
 @app.command()
@@ -101,27 +129,41 @@ def demo(
     players: Annotated[int, typer.Option(min=2, max=5000, help="How many players to simulate (an even number).")] = 200,
     servers: Annotated[int, typer.Option(min=1, max=20, help="How many dedicated servers to start.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the simulated players.")] = 1,
+    mode: Annotated[
+        str, typer.Option(help="Normal_1v1 at random, or by rules ranked_duel or ranked_5v5, with parties and regions.")
+    ] = Demo.RANDOM,
     log_format: LogFormatOption = LogFormat.TEXT,
     log_level: LogLevelOption = LogLevel.WARNING,
     version: VersionOption = False,  # noqa: ARG001 - handled by its callback
 ) -> None:
-    """The whole journey in one command: embedded Redis, a node, dedicated servers, simulated players, a summary.
+    """The whole journey in one command: embedded Redis, a node, dedicated servers, players, a summary.
 
-    The exit status is 0 only if every player got its match.
+    Simulated players are matched and play for five seconds.
+
+    The exit status is 0 only if every player got its match; by rules a few may find nobody left whom they allow.
     """
     configure_logging(log_format, log_level)
-    if players % 2:
-        refuse("--players: expected an even number, for the demo plays one against one")
-    settings = _load(host="127.0.0.1", port=0, redis_url="embedded://", game_modes="Normal_1v1:2")
+    try:
+        demo = Demo.of(mode, players=players)
+    except ValueError as error:
+        refuse(str(error))
+    settings = _load(host="127.0.0.1", port=0, redis_url="embedded://", **demo.settings)
 
     async def run() -> int:
         async with LocalSet(settings) as local:
             try:
+                await local.start_platform()
                 for server in range(1, servers + 1):
-                    await local.start_server(f"demo-{server}", capacity=players, session_seconds=2)
-                return await local.simulate(players=players, seed=seed)
+                    region = demo.region(server)
+                    await local.start_server(f"demo-{server}", capacity=players, session_seconds=60, region=region)
+                play = ("--join", "--play-seconds", str(_DEMO_PLAY_SECONDS))
+                status = await local.simulate(players=players, seed=seed, more=[*demo.options, *play])
+                await local.platform_ready()
+                typer.echo(await history_of(local.platform_url, settings.admin_key.get_secret_value()))
             except Interrupted:
                 return 130
+        typer.echo(f"\nTo write a client of your own against a node that stays: {shown_command('match-server')} dev")
+        return status
 
     _run(run)
 
@@ -133,37 +175,40 @@ def dev(
     game_modes: ModesOption = None,
     servers: Annotated[int, typer.Option(min=1, max=20, help="How many dedicated servers to start.")] = 2,
     capacity: Annotated[int, typer.Option(min=1, max=10_000, help="Sessions that each takes.")] = 100,
+    region: Annotated[
+        list[str] | None, typer.Option(help="A region for the servers to register in, in turn; may be repeated.")
+    ] = None,
     log_format: LogFormatOption = LogFormat.TEXT,
     log_level: LogLevelOption = LogLevel.INFO,
     version: VersionOption = False,  # noqa: ARG001 - handled by its callback
 ) -> None:
-    """A node and dedicated servers to develop a game client against, until Ctrl-C."""
+    """A node, dedicated servers and the platform to develop a game client against, until Ctrl-C."""
     configure_logging(log_format, log_level)
-    settings = _load(host=host, port=port, game_modes=game_modes)
+    loaded = _load(host=host, port=port, game_modes=game_modes)
+    settings = loaded.model_copy(update={"allowed_origins": loaded.allowed_origins + _LOOPBACK_ORIGINS})
 
     async def run() -> None:
         async with LocalSet(settings) as local:
             try:
+                await local.start_platform()
                 for server in range(1, servers + 1):
-                    await local.start_server(f"dev-{server}", capacity=capacity, session_seconds=60)
+                    where = region[(server - 1) % len(region)] if region else None
+                    await local.start_server(f"dev-{server}", capacity=capacity, session_seconds=60, region=where)
+                await local.platform_ready()
             except Interrupted:
                 return
-            base = f"{host_in_url(settings.host)}:{local.node.port}"
-            modes = ", ".join(f"{mode.name} ({mode.players} players)" for mode in settings.game_modes)
-            typer.echo(
-                f"players   ws://{base}/ws/\n"
-                f"servers   http://{base}/servers\n"
-                f"queues    http://{base}/queues\n"
-                f"metrics   http://{base}/metrics\n"
-                f"redis     {local.node.redis_url}\n"
-                f"modes     {modes}\n"
-                f"try       test-client --match-server ws://{base}/ws/ --players 10\n"
-                "Ctrl-C stops everything."
-            )
+            typer.echo(what_runs(settings, local))
             sys.stdout.flush()
             await local.until_stopped()
 
     _run(run)
+
+
+app.command()(check)
+app.command("simulate")(simulate_command)
+app.add_typer(keys, name="keys")
+app.add_typer(platform, name="platform")
+app.command()(token)
 
 
 def main() -> NoReturn:
@@ -174,10 +219,14 @@ def main() -> NoReturn:
 def _refuse_options_before(context: typer.Context, command: str) -> None:
     """Options of the plain node would be ignored by a command that they stand before."""
     sources = {option: context.get_parameter_source(option.name or "") for option in context.command.params}
-    given = [option.opts[0] for option, source in sources.items() if source and source.name == "COMMANDLINE"]
+    given = [option for option, source in sources.items() if source and source.name == "COMMANDLINE"]
+    assert isinstance(context.command, TyperGroup)  # noqa: S101 - it has commands
+    taken = {option.name for option in context.command.commands[command].params}
+    help_on_it = f"match-server {command} --help lists what it takes"
+    if strange := [option.opts[0] for option in given if option.name not in taken]:
+        refuse(f"{', '.join(strange)}: {command} takes no such option; {help_on_it}")
     if given:
-        takes = f"match-server {command} --help lists what it takes"
-        refuse(f"{', '.join(given)}: expected after the command, not before it; {takes}")
+        refuse(f"{', '.join(option.opts[0] for option in given)}: expected after the command; {help_on_it}")
 
 
 def _load(**options: Any) -> Settings:

@@ -6,103 +6,52 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any
 
 import structlog
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from redis.asyncio.connection import parse_url
 
+from match_server import redis_urls
+from match_server.env_file import broken_lines
 from match_server.errors import SettingsError
-from match_server.protocol import GAME_MODE_PATTERN
+from match_server.matching.modes import GameMode
+from match_server.setting_types import (
+    ADMIN_LABEL,
+    KeySet,
+    Modes,
+    Networks,
+    OperatorKeys,
+    OptionalPort,
+    Origins,
+    Placement,
+    Pools,
+    Port,
+    PositiveSeconds,
+    RedisUrl,
+    Seconds,
+    networks,
+)
 
 log = structlog.get_logger(__name__)
 
 ENV_PREFIX = "MATCH_"
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-MIN_PLAYERS, MAX_PLAYERS = 2, 100
 # Kubernetes adds these, after the prefix, for a service that is named match-something.
 _SERVICE_LINK = re.compile(r"(.+_)?(service_host|service_port(_.+)?|port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)")
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class GameMode(NamedTuple):
-    """A game mode: its name, and how many players make a match. Players are drawn at random."""
-
-    name: str
-    players: int
-
-
-def _game_modes(value: Any) -> Any:
-    """Read `name:players, name:players`, or the table of a TOML file: `Normal_1v1 = 2`."""
-    if isinstance(value, str):
-        pairs = [part.strip().rpartition(":")[::2] for part in value.split(",") if part.strip()]
-    elif isinstance(value, dict):
-        pairs = list(value.items())
-    elif isinstance(value, tuple):
-        return value
-    else:
-        raise ValueError("expected a table: [game_modes], and in it Normal_1v1 = 2")
-    if not pairs:
-        raise ValueError("expected name:players, for example Normal_1v1:2")
-    modes: dict[str, GameMode] = {}
-    for name, players in pairs:
-        if not re.fullmatch(GAME_MODE_PATTERN, name):
-            raise ValueError(f"{name or players!r}: expected name:players, the name of 1 to 64 A-Z a-z 0-9 _ . -")
-        if name in modes:
-            raise ValueError(f"{name}: named twice")
-        if not re.fullmatch(r"\d{1,3}", str(players)) or not MIN_PLAYERS <= int(players) <= MAX_PLAYERS:
-            raise ValueError(f"{name}: expected {MIN_PLAYERS} to {MAX_PLAYERS} players, not {players!r}")
-        modes[name] = GameMode(name, int(players))
-    return tuple(modes.values())
-
-
-def _comma_separated(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _networks(value: Any) -> Any:
-    parts = _comma_separated(value)
-    try:
-        return tuple(ipaddress.ip_network(part, strict=False) for part in parts)
-    except ValueError as error:
-        raise ValueError(f"expected networks such as 127.0.0.0/8,::1/128: {error}") from None
-
-
-def _origins(value: Any) -> Any:
-    for origin in _comma_separated(value):
-        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@]+", origin):
-            raise ValueError(f"expected origins such as https://play.example.org, or *, not {origin!r}")
-    return _comma_separated(value)
-
-
-def _redis_url(value: str) -> str:
-    schemes = ("embedded://", *REDIS_SCHEMES)
-    if not value.startswith(schemes):
-        later = "; Sentinel and Cluster are not supported yet" if value.startswith("redis+") else ""
-        raise ValueError(f"expected a URL that starts with {', '.join(schemes)}{later}")
-    if not value.startswith("embedded://"):
-        try:
-            parse_url(value)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"not a URL that Redis clients understand: {error}") from None
-    return value
-
-
-Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
-Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
-Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -114,23 +63,34 @@ class Settings(BaseSettings):
 
     # Where the node listens
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on")
-    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 picks a free one, printed at the start")
+    port: Port = Field(8080, description="Port to listen on; 0 picks a free one, printed at the start")
+
+    admin_host: str = Field("127.0.0.1", min_length=1, description="Address of the operators' and servers' listener")
+    admin_port: OptionalPort = Field(
+        None, description="Its port: then the players' listener serves /ws/ and /healthz alone"
+    )
 
     # Where the truth is kept
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
-        "embedded://", description="embedded://, embedded:///path, redis://, rediss:// or unix://"
+    redis_url: RedisUrl = Field(
+        "embedded://",
+        description="embedded://, embedded:///path, redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://",
     )
     key_prefix: str = Field("", pattern=r"^[\x21-\x7e]{0,64}$", description="Put before every key and channel")
 
+    pools: Pools = Field((), description="Names of the pools that this node serves, comma separated; empty for one")
+
     # Matching
     config: Path | None = Field(None, description="A TOML file with settings by these names, and [game_modes]")
-    game_modes: Annotated[tuple[GameMode, ...], NoDecode, BeforeValidator(_game_modes)] = Field(
-        (GameMode("Normal_1v1", 2),), description="name:players, comma separated"
+    attributes: dict[str, Any] = Field({}, description="What players may say of themselves: a table of the file")
+    revision: int = Field(
+        0, ge=0, le=2**53, description="Number of the file's modes: of nodes that differ, the highest holds"
     )
+    game_modes: Modes = Field((GameMode("Normal_1v1", 2),), description="name:players, comma separated")
     tick_seconds: PositiveSeconds = Field(0.1, description="The period of TryMatch")
     match_on_enqueue: bool = Field(True, description="Match at once when an enqueue fills a match")
     queue_timeout_seconds: Seconds = Field(0, description="The longest wait in a queue; 0 for no limit")
     loading_timeout_seconds: PositiveSeconds = Field(60, description="How long a match may load")
+    party_timeout_seconds: PositiveSeconds = Field(60, description="How long a party may gather")
 
     # Links and leases
     reconnect_grace_seconds: Seconds = Field(5, description="How long a player whose link dropped keeps its place")
@@ -146,27 +106,97 @@ class Settings(BaseSettings):
     allocation_timeout_seconds: PositiveSeconds = Field(3, description="Deadline of one call to a dedicated server")
     allocation_attempts: int = Field(5, ge=1, le=100, description="How many servers a match may try")
     allocation_wait_seconds: Seconds = Field(30, description="How long a ready match waits for a free slot")
-    server_networks: Networks = Field(
-        _networks("127.0.0.0/8,::1/128"), description="Networks that dedicated servers may be in"
+    placement: Placement = Field(
+        "spread", description="spread: the server with the largest free share; pack: the fullest that has room"
     )
+    server_networks: Networks = Field(
+        networks("127.0.0.0/8,::1/128"), description="Networks that dedicated servers may be in"
+    )
+
+    agones: Path | None = Field(None, description="A TOML file of the Agones fleets that take matches, too")
+
+    # Events
+    events_keep: int = Field(
+        1_000_000,
+        ge=0,
+        le=1_000_000_000,
+        description="How many events Redis keeps for a platform that is away; 0: no events",
+    )
+
+    # The platform: `match-server platform`
+    platform_port: Port = Field(8090, description="Its port, on MATCH_ADMIN_HOST; 0 picks a free one")
+    database_url: str = Field(
+        "sqlite+aiosqlite:///match-history.db",
+        description="The history: sqlite+aiosqlite:///file, postgresql+asyncpg:// or mysql+asyncmy://",
+    )
+
+    kafka_brokers: str = Field("", description="Kafka: host:port, comma separated; empty: none")
+    kafka_topic_prefix: str = Field(
+        "match", pattern=r"^[a-zA-Z0-9._-]{1,200}$", description="Of the topics .player, .match, .session and .server"
+    )
+    webhooks: Path | None = Field(None, description="A TOML file of [[webhooks]]: url, secret, types, name")
+    webhook_networks: Networks = Field(networks("127.0.0.0/8,::1/128"), description="Networks that webhooks may be in")
 
     # Who may do what
     server_key: SecretStr = Field(SecretStr(""), description="Bearer key of dedicated servers' calls")
     admin_key: SecretStr = Field(SecretStr(""), description="Bearer key of operators' calls")
+    admin_keys: OperatorKeys = Field(
+        (), description="More of them: label:key:role, comma separated; roles read, operate"
+    )
     player_key: SecretStr = Field(SecretStr(""), description="Key of players' HS256 tokens")
-    allowed_origins: Origins = Field((), description="Origins of browsers; the same host is always allowed")
+    player_jwks: KeySet = Field(
+        "", description="Keys of players' RS256, ES256 and EdDSA tokens: the URL or file of a JSON Web Key Set"
+    )
+    player_issuer: str = Field("", description="The iss that players' tokens must have")
+    player_audience: str = Field("", description="The aud that players' tokens must have")
+    allowed_origins: Origins = Field(
+        (), description="Origins of browsers, such as http://localhost:* (any port); the same host is allowed"
+    )
     trusted_proxies: Networks = Field((), description="Networks whose X-Forwarded-For is believed")
     max_connections: int = Field(20_000, ge=1, description="WebSocket connections of this node")
     max_connections_per_address: int = Field(0, ge=0, description="The same from one address; 0 for no limit")
+    claim_seconds: Seconds = Field(
+        30, description="From this age on a connection that has claimed no player gives way where the node is full"
+    )
     messages_per_second: float = Field(20, gt=0, description="Messages of one connection; a burst may be twice that")
     max_message_bytes: int = Field(4096, ge=256, le=1_048_576, description="Size of one message")
 
     @model_validator(mode="after")
-    def _guard_beyond_loopback(self) -> "Settings":
-        if not self.server_key.get_secret_value() and not is_loopback(self.host):
+    def _one_slot_for_each_pool(self) -> "Settings":
+        tagged = redis_urls.hash_tag(self.key_prefix)
+        if self.pools and tagged:
             raise ValueError(
-                f"server_key: must be set to listen on {self.host}, beyond loopback,"
+                "key_prefix: must hold no hash tag beside MATCH_POOLS; the name of each pool becomes one, such as {eu}:"
+            )
+        if redis_urls.is_cluster(self.redis_url) and not (self.pools or tagged):
+            raise ValueError(
+                "key_prefix: must hold a hash tag in a cluster, such as {eu}:, so that all keys of the pool are in one"
+                " slot; or name the pools in MATCH_POOLS"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_key_per_label(self) -> "Settings":
+        if self.admin_key.get_secret_value() and any(key.label == ADMIN_LABEL for key in self.admin_keys):
+            raise ValueError(
+                f"admin_keys: the label {ADMIN_LABEL} is that of {variable('admin_key')}, which is set, too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _guard_beyond_loopback(self) -> "Settings":
+        name, host = ("host", self.host) if self.admin_port is None else ("admin_host", self.admin_host)
+        if is_loopback(host):
+            return self
+        if not self.server_key.get_secret_value():
+            raise ValueError(
+                f"server_key: must be set to listen on {host} ({variable(name)}), beyond loopback,"
                 " or anybody could register a dedicated server"
+            )
+        if not (self.admin_key.get_secret_value() or self.admin_keys):
+            raise ValueError(
+                f"admin_key: must be set to listen on {host} ({variable(name)}), beyond loopback, or anybody could"
+                f" pause a queue; {variable('admin_port')} moves the operators' calls to {self.admin_host}"
             )
         return self
 
@@ -192,9 +222,14 @@ class Settings(BaseSettings):
             sources += (toml,)
         return sources
 
-    def game_mode(self, name: str) -> GameMode | None:
-        """The configured mode of that name, if there is one."""
-        return next((mode for mode in self.game_modes if mode.name == name), None)
+    @property
+    def pool_names(self) -> tuple[str, ...]:
+        """The pools, the first one first; one with an empty name where none are named."""
+        return self.pools or ("",)
+
+    def of_pool(self, name: str) -> "Settings":
+        """The settings of one pool, whose keys begin with its name as a hash tag."""
+        return self.model_copy(update={"key_prefix": f"{self.key_prefix}{{{name}}}:"}) if name else self
 
 
 KNOWN = frozenset(Settings.model_fields)
@@ -217,11 +252,9 @@ def load_settings(**options: Any) -> Settings:
     """
     wrong: list[str] = []
     try:
-        for name in sorted(_unknown_variables()):
-            if _nearest(name):
-                wrong.append(f"{variable(name)}: {_no_setting(name, variable)}")
-            else:
-                log.warning("unknown_setting", variable=variable(name), fix="see match-server --help")
+        wrong += broken_lines(Path(".env"))
+        meant = filter(_nearest, sorted(_unknown_variables()))
+        wrong += [f"{variable(name)}: {_no_setting(name, variable)}" for name in meant]
         settings = Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
         wrong += [_line(dict(detail)) for detail in error.errors(include_url=False, include_input=False)]
@@ -235,6 +268,36 @@ def load_settings(**options: Any) -> Settings:
     if wrong:
         raise SettingsError("\n".join(wrong))
     return settings
+
+
+def mistakes_in_file(path: Path) -> list[str]:
+    """What is wrong in a TOML file of settings, its game modes aside: a line each, with the name as it stands there.
+
+    Nothing, where the file cannot be read as TOML: that is for whoever reads the modes to say.
+    """
+    try:
+        source = TomlConfigSettingsSource(Settings, path)
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return []
+    mistakes = []
+    for name, value in source.toml_data.items():
+        info = Settings.model_fields.get(name)
+        if info is None:
+            mistakes.append(f"{name}: {_no_setting(name)}")
+        elif name not in {"game_modes", "attributes"}:
+            try:
+                field: Any = Annotated[(info.annotation, *info.metadata)]
+                TypeAdapter(field).validate_python(value)
+            except ValidationError as error:
+                (detail, *_) = error.errors(include_url=False, include_input=False)
+                mistakes.append(f"{name}: {_message(dict(detail))}")
+    return mistakes
+
+
+def warn_of_unknown_variables() -> None:
+    """Log each variable that has our prefix and is no setting, nor nearly one: a script may have names of its own."""
+    for name in sorted(_unknown_variables()):
+        log.warning("unknown_setting", variable=variable(name), detail=_no_setting(name, variable))
 
 
 def variable(name: str) -> str:
@@ -263,7 +326,7 @@ def _nearest(name: str) -> str | None:
 
 
 def _no_setting(name: str, shown: Callable[[str], str] = str) -> str:
-    nearest = _nearest(name)
+    nearest = _nearest(name) or next((known for known in sorted(KNOWN) if known.startswith(f"{name}_")), None)
     return "no such setting; " + (f"did you mean {shown(nearest)}?" if nearest else "see match-server --help")
 
 
@@ -273,6 +336,8 @@ def _default(info: FieldInfo) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return ""
     if isinstance(value, tuple):
         return ",".join(f"{v.name}:{v.players}" if isinstance(v, GameMode) else str(v) for v in value)
     return "" if value is None else str(value)
@@ -280,9 +345,13 @@ def _default(info: FieldInfo) -> str:
 
 def _line(detail: dict[str, Any]) -> str:
     """One line of a SettingsError. The wrong value itself is left out: it may be a secret."""
-    message = str(detail["msg"]).removeprefix("Value error, ")
+    message = _message(detail)
     where = [str(part) for part in detail["loc"]]
     if not where:  # the checks across settings name theirs themselves
         name, _, message = message.partition(": ")
         where = [name]
     return f"{variable(where[0])}: {message}"
+
+
+def _message(detail: dict[str, Any]) -> str:
+    return str(detail["msg"]).removeprefix("Value error, ")

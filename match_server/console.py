@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
+from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 import typer
@@ -43,12 +44,17 @@ VersionOption = Annotated[
 ]
 
 
+# Libraries of which only warnings are let through.
+_NOISY = ("uvicorn", "websockets", "httpx", "httpcore", "asyncio", "alembic", "sqlalchemy", "aiosqlite", "kafka")
+
+
 def _common_fields_first(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Open each JSON line with what every line has, in the same order."""
     return {
         "time": event.pop("time", ""),
         "level": event.pop("level", ""),
         "event": event.pop("event", ""),
+        **({"node": event.pop("node")} if "node" in event else {}),
         **event,
     }
 
@@ -66,6 +72,7 @@ def configure_logging(log_format: LogFormat, log_level: LogLevel) -> None:
     tail: list[structlog.typing.Processor]
     if log_format is LogFormat.JSON:
         tail = [
+            structlog.contextvars.merge_contextvars,
             structlog.processors.format_exc_info,
             _common_fields_first,
             structlog.processors.JSONRenderer(),
@@ -86,8 +93,32 @@ def configure_logging(log_format: LogFormat, log_level: LogLevel) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=log_level.upper(), force=True)
-    for noisy in ("uvicorn", "httpx", "httpcore", "asyncio"):
+    logging.getLogger("dotenv").setLevel(logging.ERROR)  # a broken line of .env is refused, with its file's name
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def node_url(text: str, *, scheme: Literal["http", "ws"]) -> str:
+    """A node's address, however it is written (`host:port`, `http://host:port`, `ws://host:port/ws/`), in one form.
+
+    `ws` is for players, with the path `/ws/` unless there is another, `http` for all other calls, without a path of
+    players; `https` and `wss` stay encrypted.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    try:
+        parts = urlsplit(text if "://" in text else f"{scheme}://{text}")
+        port_is_fine = parts.port != 0  # reading it checks its range
+    except ValueError:
+        port_is_fine = False
+    is_host = port_is_fine and len((parts.hostname or "").split()) == 1
+    if not is_host or parts.scheme not in {"http", "https", "ws", "wss"}:
+        raise ValueError(f"{text!r}: expected an address such as http://127.0.0.1:8080 or ws://127.0.0.1:8080/ws/")
+    encrypted = "s" if parts.scheme in {"https", "wss"} else ""
+    path = parts.path if parts.path.strip("/") else ""
+    path = (path or "/ws/") if scheme == "ws" else path.removesuffix("/").removesuffix("/ws")
+    return urlunsplit((scheme + encrypted, parts.netloc, path, parts.query if scheme == "ws" else "", ""))
 
 
 def refuse(message: str) -> NoReturn:

@@ -3,7 +3,8 @@
     MatchServerError
      ├── SettingsError            a setting is wrong; the start ends with exit status 2
      ├── ScriptError              a Lua file is missing, malformed or does not fit its use
-     ├── StoreUnavailable         Redis did not answer, or refused, within its deadline
+     ├── StoreUnavailable         Redis did not answer, or cannot work now
+     │    └── StoreRefuses        Redis refuses for good: the password, a command, the database
      ├── InvalidMessage           a client's frame is not of the protocol (-> `invalid_message`)
      ├── RegistrationRefused      a dedicated server's registration breaks a rule (-> 422)
      └── ActorError
@@ -29,6 +30,9 @@ class ErrorCode(StrEnum):
     WRONG_SESSION_ID = "wrong_session_id"
     INVALID_RESUME_TOKEN = "invalid_resume_token"  # noqa: S105 - a code, not a secret
     QUEUE_PAUSED = "queue_paused"
+    INVALID_ATTRIBUTES = "invalid_attributes"
+    INVALID_PARTY = "invalid_party"
+    PARTY_MISMATCH = "party_mismatch"
     RATE_LIMITED = "rate_limited"  # repeated abuse closes with CloseCode.POLICY
     UNAUTHORIZED = "unauthorized"  # closes with CloseCode.UNAUTHORIZED
     SERVER_BUSY = "server_busy"
@@ -49,6 +53,7 @@ class CloseCode(IntEnum):
     TOO_SLOW = 1013  # the client read too slowly; reconnect and resume
     TAKEN_OVER = 4000  # a newer connection owns this player; do not reconnect
     UNAUTHORIZED = 4401  # not authenticated
+    GAVE_WAY = 4408  # the node is full and this connection never claimed a player; connect again to play
 
 
 class MatchServerError(Exception):
@@ -65,6 +70,10 @@ class ScriptError(MatchServerError):
 
 class StoreUnavailable(MatchServerError):
     """Redis could not be reached, or refused to work, until the deadline of the call."""
+
+
+class StoreRefuses(StoreUnavailable):
+    """Redis is there and refuses the password, a command or the database. Waiting will not help."""
 
 
 class InvalidMessage(MatchServerError):

@@ -1,15 +1,18 @@
-"""A node with programs beside it, each a process of its own: dedicated servers and simulated players."""
+"""A node with programs beside it, each a process of its own: dedicated servers, the platform and simulated players."""
 
 import asyncio
 import os
 from asyncio.subprocess import Process
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from match_server.app import Started, running_node
-from match_server.config import Settings
+from match_server.config import Settings, variable
 from match_server.errors import SettingsError
-from match_server.processes import READY, host_in_url, next_line, start_child, stopping_on_signals, wait_for_end
+from match_server.processes import READY, host_to_call, next_line, start_child, stopping_on_signals, wait_for_end
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 5.0
@@ -20,13 +23,14 @@ class Interrupted(Exception):
 
 
 class LocalSet:
-    """Starts a node, and `dedicated-server-stub` and `test-client` against it; stops what still runs at the end.
+    """Starts a node, and dedicated servers, the platform and players beside it; stops what still runs at the end.
 
     An asynchronous context manager. From its beginning on, SIGTERM and Ctrl-C end the programs, and so whatever waits
     for them; one that came before there were any is seen by the first that would be started.
     """
 
     node: Started
+    platform_url: str  # once `platform_ready` has returned
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,6 +39,7 @@ class LocalSet:
             "MATCH_SERVER_KEY": settings.server_key.get_secret_value(),
             "MATCH_PLAYER_KEY": settings.player_key.get_secret_value(),
         }
+        self.server_urls: list[str] = []  # of the dedicated servers that have registered
         self._running: list[Process] = []
         self._stopping = asyncio.Event()
         self._stack = AsyncExitStack()
@@ -50,13 +55,60 @@ class LocalSet:
     async def __aexit__(self, *error: Any) -> None:
         await self._stack.__aexit__(*error)
 
-    @property
-    def _address(self) -> str:
-        host = self._settings.host
-        everywhere = host.strip("[]") in {"0.0.0.0", "::"}
-        return f"{'127.0.0.1' if everywhere else host_in_url(host)}:{self.node.port}"
+    async def start_platform(self) -> None:
+        """Start the platform, which keeps the history of this set; `platform_ready` waits for it.
 
-    async def start_server(self, server_id: str, *, capacity: int, session_seconds: float) -> None:
+        Raises:
+            Interrupted: a signal came first.
+        """
+        settings = self._settings
+        address = variable("redis_url"), self.node.store_url
+        history = variable("database_url"), self._history_url()
+        port = 0 if settings.port == 0 else settings.platform_port
+        self._environment |= dict([address, history])
+        arguments = ["platform", "--port", str(port), "--log-level", "warning"]
+        self._platform = await self._start("match_server", arguments, output=True)
+
+    async def platform_ready(self) -> None:
+        """Wait until the platform listens, and learn where.
+
+        Raises:
+            SettingsError: it did not start.
+            Interrupted: a signal came first.
+        """
+        line = await next_line(self._platform, within_seconds=_START_SECONDS)
+        if self._stopping.is_set():
+            raise Interrupted
+        if READY not in line:
+            raise SettingsError("the platform did not start; its lines above say why")
+        self.platform_url = line.decode().split()[-1]
+
+    def _history_url(self) -> str:
+        """The database: the one that is set, or a file beside the data of the embedded Redis."""
+        settings = self._settings
+        if settings.database_url != Settings.model_fields["database_url"].default:
+            return settings.database_url
+        kept = settings.redis_url.removeprefix("embedded://")
+        folder = Path(
+            kept if kept.startswith("/") else self._stack.enter_context(TemporaryDirectory(prefix="match-history-"))
+        )
+        return f"sqlite+aiosqlite:///{folder / 'history.db'}"
+
+    @property
+    def address(self) -> str:
+        """Where players connect: host and port."""
+        return f"{host_to_call(self._settings.host)}:{self.node.port}"
+
+    @property
+    def admin_address(self) -> str:
+        """Where operators and dedicated servers call: host and port."""
+        if self._settings.admin_port is None:
+            return self.address
+        return f"{host_to_call(self._settings.admin_host)}:{self.node.admin_port}"
+
+    async def start_server(
+        self, server_id: str, *, capacity: int, session_seconds: float, region: str | None = None
+    ) -> None:
         """Start a dedicated server, and return once it has registered.
 
         Raises:
@@ -64,22 +116,30 @@ class LocalSet:
             Interrupted: a signal came first.
         """
         options = ["--server-id", server_id, "--capacity", str(capacity), "--session-seconds", str(session_seconds)]
-        node = ["--match-server", f"http://{self._address}"]
-        arguments = [*node, "--log-level", "warning", "--drain-seconds", "0", *options]
+        options += ["--region", region] if region else []
+        node = ["--match-server", f"http://{self.admin_address}"]
+        arguments = [*node, "--log-level", "warning", "--drain-seconds", "0", "--require-signed-calls", *options]
         process = await self._start("dedicated_server_stub", arguments, output=True)
-        ready = READY in await next_line(process, within_seconds=_START_SECONDS)
+        line = await next_line(process, within_seconds=_START_SECONDS)
+        _, ready, where = line.decode().strip().partition(READY.decode())
         if self._stopping.is_set():
             raise Interrupted
         if not ready:
-            raise SettingsError(f"the dedicated server {server_id} did not register")
+            late = process.returncode is None
+            why = f"not after {_START_SECONDS:g} s" if late else f"it ended with status {process.returncode}"
+            raise SettingsError(f"the dedicated server {server_id} did not register: {why}; its lines above say more")
+        self.server_urls.append(where)
 
-    async def simulate(self, *, players: int, seed: int) -> int:
+    async def simulate(self, *, players: int, seed: int, more: Sequence[str] = ()) -> int:
         """Simulate players to the end, on this terminal. Returns the exit status: 0 when every one got its match.
+
+        `more` are further options of `test-client`.
 
         Raises:
             Interrupted: a signal came first.
         """
-        arguments = ["--match-server", f"ws://{self._address}/ws/", "--players", str(players), "--seed", str(seed)]
+        arguments = ["--match-server", f"ws://{self.address}/ws/", "--players", str(players), "--seed", str(seed)]
+        arguments += more
         status = await (await self._start("test_client", arguments)).wait()
         if self._stopping.is_set():
             raise Interrupted

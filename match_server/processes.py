@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from match_server.errors import SettingsError
 
 BACKLOG = 4096
+ADMIN_NAMES = ("MATCH_ADMIN_HOST", "MATCH_ADMIN_PORT")
 READY = b" ready on "  # in the line that each of our programs prints once it is
 _PR_SET_PDEATHSIG = 1
 
@@ -36,6 +37,7 @@ async def start_child(
     """Start one of our programs, which ends with this one; `output` is whether this process reads what it prints."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # or a file of the current folder, `queue.py` say, would stand in for a module
         "-m",
         module,
         *arguments,
@@ -93,9 +95,18 @@ def host_in_url(host: str) -> str:
     return f"[{host.strip('[]')}]" if ":" in host else host
 
 
+def host_to_call(host: str) -> str:
+    """The same for whoever wants to call: a node that listens on every address is at this machine's own, too."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host.strip("[]"), host_in_url(host))
+
+
 @contextlib.contextmanager
-def bound_socket(host: str, port: int, *, shared: bool = False) -> Iterator[socket.socket]:
+def bound_socket(
+    host: str, port: int, *, names: tuple[str, str] = ("MATCH_HOST", "MATCH_PORT"), shared: bool = False
+) -> Iterator[socket.socket]:
     """A TCP socket bound before anything else starts, so that what cannot be had is one readable line.
+
+    `names` are those of the settings of host and port.
 
     `shared` lets other sockets of this user have the same port; the kernel spreads connections over them.
 
@@ -112,7 +123,7 @@ def bound_socket(host: str, port: int, *, shared: bool = False) -> Iterator[sock
             if not shared:
                 listener.listen(BACKLOG)
         except (OSError, TypeError) as error:  # TypeError: a name that cannot be encoded
-            name = "MATCH_HOST" if _is_of_the_host(error) else "MATCH_PORT"
+            name = names[0] if _is_of_the_host(error) else names[1]
             why = getattr(error, "strerror", None) or error
             raise SettingsError(f"{name}: cannot listen on {host_in_url(host)}:{port}: {why}") from None
         listener.setblocking(False)
@@ -136,6 +147,17 @@ def inherited_socket(descriptor: int) -> Iterator[socket.socket]:
         yield listener
     finally:
         listener.close()
+
+
+@contextlib.contextmanager
+def calling_on_hangup(call: Callable[[], None]) -> Iterator[None]:
+    """SIGHUP calls this, and no longer ends the process."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, call)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 @contextlib.contextmanager

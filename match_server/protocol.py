@@ -4,6 +4,7 @@ The Lua scripts write the frames of a player's journey themselves (one JSON text
 `tests/store/test_frames.py` holds them against the models here. `docs/protocol.md` is tested against them too.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
@@ -22,20 +23,26 @@ SESSION_ID_PATTERN = r"^[A-Za-z0-9_.@:\-]{1,128}$"
 # What a dedicated server is registered under; it becomes part of a key and a path segment.
 SERVER_ID_PATTERN = r"^[A-Za-z0-9_.\-]{1,64}$"
 
+# Handed to players as it is: any text on one line that is not blank.
+ADDRESS_PATTERN = r"^[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\s][^\x00-\x1f\x7f]*$"
+
 PlayerId = Annotated[str, StringConstraints(pattern=PLAYER_ID_PATTERN)]
 GameModeName = Annotated[str, StringConstraints(pattern=GAME_MODE_PATTERN)]
 LoadingSessionId = Annotated[str, StringConstraints(pattern=UUID_PATTERN)]
 SessionId = Annotated[str, StringConstraints(pattern=SESSION_ID_PATTERN)]
 ServerId = Annotated[str, StringConstraints(pattern=SERVER_ID_PATTERN)]
-ResumeToken = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+ResumeToken = Annotated[str, StringConstraints(min_length=1, max_length=3072)]
+PartySize = Annotated[int, Field(ge=1, le=100)]
 
 # What a refused field should have looked like, in the words of the `error` frame.
 _EXPECTED = {
     "player_id": "1 to 64 characters of A-Z a-z 0-9 _ . @ : -",
     "game_mode": "1 to 64 characters of A-Z a-z 0-9 _ . -",
     "loading_session_id": "a UUID in its 36-character form",
+    "party_id": "1 to 64 characters of A-Z a-z 0-9 _ . @ : -",
+    "party_size": "an integer from 1 to 100",
     "resume_token": "the token of a `queued` or `resumed` message",
-    "type": "one of enqueue, dequeue, loading_complete, resume, ping",
+    "type": "one of enqueue, dequeue, loading_complete, resume, status, ping",
 }
 
 
@@ -52,6 +59,10 @@ class Enqueue(_Message):
     type: Literal["enqueue"] = "enqueue"
     player_id: PlayerId
     game_mode: GameModeName
+    # Anything is taken here: a mode that is drawn at random ignores it, and the others name what is wrong.
+    attributes: Any = Field(None, json_schema_extra={"anyOf": [{"type": "object"}, {"type": "null"}]})
+    party_id: PlayerId | None = None
+    party_size: PartySize | None = None
 
 
 class Dequeue(_Message):
@@ -77,19 +88,34 @@ class Resume(_Message):
     resume_token: ResumeToken
 
 
+class AskStatus(_Message):
+    """Answered with `status`, in every state."""
+
+    type: Literal["status"] = "status"
+
+
 class Ping(_Message):
     """Answered with `pong`."""
 
     type: Literal["ping"] = "ping"
 
 
-ClientMessage: TypeAlias = Enqueue | Dequeue | LoadingComplete | Resume | Ping
+ClientMessage: TypeAlias = Enqueue | Dequeue | LoadingComplete | Resume | AskStatus | Ping
 
 # --- server to client ---
 
 CancelReason: TypeAlias = Literal["player_left", "loading_timeout", "allocation_failed", "state_lost"]
-DequeueReason: TypeAlias = Literal["requested", "loading_timeout", "queue_timeout", "disconnected"]
-JourneyState: TypeAlias = Literal["queued", "loading", "allocating", "matched"]
+DequeueReason: TypeAlias = Literal[
+    "requested",
+    "loading_timeout",
+    "queue_timeout",
+    "disconnected",
+    "refused",
+    "party_timeout",
+    "party_left",
+    "operator",
+]
+JourneyState: TypeAlias = Literal["gathering", "queued", "loading", "allocating", "matched"]
 
 
 class _JourneyMessage(_Message):
@@ -103,9 +129,31 @@ class Queued(_JourneyMessage):
     game_mode: str = ""
     resume_token: str = ""
     requeued: bool = False
+    ticket_id: str | None = None  # where rules form the matches
+    estimated_wait_seconds: float | None = None  # there alone; null when unknown
 
 
-class StartLoading(_JourneyMessage):
+class Party(_JourneyMessage):
+    """Another member of the party has arrived. Once all are there each gets `queued`."""
+
+    type: Literal["party"] = "party"
+    party_id: str
+    members: tuple[str, ...] = Field(strict=False)
+    missing: int
+    timeout_seconds: float
+
+
+class _SettledMessage(_JourneyMessage):
+    """What rules have settled; all absent where a match was drawn at random."""
+
+    teams: dict[str, tuple[str, ...]] | None = Field(None, strict=False)
+    roles: dict[str, str] | None = None
+    region: str | None = None
+    properties: dict[str, Any] | None = None
+    rules_version: str | None = None
+
+
+class StartLoading(_SettledMessage):
     """Matched; load now."""
 
     type: Literal["start_loading"] = "start_loading"
@@ -124,11 +172,12 @@ class MatchCancelled(_JourneyMessage):
     requeued: bool
 
 
-class MatchFound(_JourneyMessage):
+class MatchFound(_SettledMessage):
     """Connect to the dedicated server. At most once per connection and session."""
 
     type: Literal["match_found"] = "match_found"
     session_id: str
+    join_token: str | None = None
     server_address: str
     game_mode: str = ""
     players: tuple[str, ...] = Field(default=(), strict=False)
@@ -140,6 +189,7 @@ class Dequeued(_JourneyMessage):
 
     type: Literal["dequeued"] = "dequeued"
     reason: DequeueReason
+    player_id: str | None = None  # with party_left: the member that left
 
 
 class Resumed(_JourneyMessage):
@@ -150,6 +200,16 @@ class Resumed(_JourneyMessage):
     game_mode: str
     loading_session_id: str | None = None
     resume_token: str
+
+
+class Status(_Message):
+    """The answer to `status`."""
+
+    type: Literal["status"] = "status"
+    state: JourneyState | Literal["none"]
+    waited_seconds: float | None = None  # since the enqueue, while waiting, loading or being placed
+    estimated_wait_seconds: float | None = None  # of such tickets, from the enqueue on; null when unknown
+    explanation: Mapping[str, Any] | None = None  # while waiting
 
 
 class Pong(_Message):
@@ -164,13 +224,16 @@ class Error(_Message):
     type: Literal["error"] = "error"
     code: ErrorCode = Field(strict=False)
     message: str
-    state: JourneyState | None = None  # with too_late
+    state: JourneyState | None = None  # with too_late, and with already_in_queue for an authenticated player
+    game_mode: str | None = None  # with already_in_queue, for an authenticated player that is in another mode
     loading_session_id: str | None = None  # with too_late
     retry_after_seconds: float | None = None  # with rate_limited and server_busy
     error_id: str | None = None  # with internal_error
 
 
-ServerMessage: TypeAlias = Queued | StartLoading | MatchCancelled | MatchFound | Dequeued | Resumed | Pong | Error
+ServerMessage: TypeAlias = (
+    Party | Queued | StartLoading | MatchCancelled | MatchFound | Dequeued | Resumed | Status | Pong | Error
+)
 
 CLIENT_MESSAGES: tuple[type[ClientMessage], ...] = get_args(ClientMessage)
 SERVER_MESSAGES: tuple[type[ServerMessage], ...] = get_args(ServerMessage)
@@ -215,8 +278,8 @@ def decode_server(text: str | bytes) -> ServerMessage:
 
 
 def encode(message: ClientMessage | ServerMessage) -> str:
-    """Encode a message as the JSON text of one frame; fields that are None are left out."""
-    return message.model_dump_json(exclude_none=True)
+    """Encode a message as the JSON text of one frame; fields that are None are left out, but of a `status`."""
+    return message.model_dump_json(exclude_none=not isinstance(message, Status))
 
 
 def error_frame(code: ErrorCode, message: str, **details: Any) -> str:
@@ -237,3 +300,12 @@ def _explain(error: ValidationError) -> str:
     field = str(where[1])
     missing = "is missing; " if kind == "missing" else ""
     return f"{field}: {missing}expected {_EXPECTED.get(field, first['msg'])}"
+
+
+def problem_detail(body: bytes | bytearray | None) -> str:
+    """What a refusal over HTTP says (a problem document, RFC 9457); empty for any other body."""
+    try:
+        document = from_json(body or b"{}")
+    except ValueError:
+        return ""
+    return str(document.get("detail", "")) if isinstance(document, dict) else ""

@@ -1,28 +1,28 @@
-"""Redis' clock, as this node knows it: every node shares it, and no node's own has to be right."""
+"""Redis' clock, as this node knows it. All nodes share it, so no node's own clock has to be right."""
 
 import asyncio
 import time
 
-_LATE_US = 1_000_000  # an answer is read this late at most; beyond that it is Redis' clock that went back
+_LATE_US = 1_000_000  # a node reads an answer this late at most; if it seems later, Redis' clock went back
 _DRIFT = 0.001  # more than clocks drift apart
-_LATE_IN_A_ROW = 20  # answers; a busy node reads one in a while in good time
+_LATE_IN_A_ROW = 20  # answers; even a busy node reads one of so many on time
 _TURN_SECONDS = 0.1
 _STOOD_US = 250_000
 
 
 class RedisClock:
-    """Redis' microseconds between two answers of Redis, from this process' monotonic clock.
+    """Estimates Redis' time, in microseconds, between two answers of Redis; it uses this process' monotonic clock.
 
-    It may be late. It is early only for some seconds after Redis' clock went back by less than a second. So what this
-    node stamps is not newer than what Redis does later.
+    The estimate may be late. It is early only for some seconds after Redis' clock went back by less than a second. So a
+    time that this node writes is never later than what Redis does afterwards.
     """
 
     def __init__(self) -> None:
         self._ahead_us: int | None = None  # Redis' clock, less this process' monotonic one
         self._set_us = 0  # by the monotonic clock
         self._late_in_a_row = 0
-        self._turned_us: int | None = None  # when the event loop was last seen to turn, by the monotonic clock
-        self._stood_since_us: int | None = None  # before that it stood still since then
+        self._turned_us: int | None = None  # the last turn of the event loop, by the monotonic clock
+        self._stood_since_us: int | None = None  # when it had stopped, if it stopped before that turn
 
     @property
     def known(self) -> bool:
@@ -32,8 +32,8 @@ class RedisClock:
     def set(self, redis_us: int) -> None:
         """Take the time that Redis has just answered.
 
-        An answer that a busy node reads late would set the clock late. So an earlier one that was read sooner counts
-        on; a little less each time, as clocks drift, and not at all against a Redis whose clock went back.
+        A busy node reads an answer late, and the clock would then be late too. So an earlier answer, read sooner, stays
+        in use. It counts a little less each time, as clocks drift, and not at all if Redis' clock went back.
         """
         now_us = _monotonic_us()
         ahead_us, before_us = redis_us - now_us, self._ahead_us
@@ -44,19 +44,20 @@ class RedisClock:
         self._ahead_us, self._set_us = ahead_us, now_us
 
     def at_least(self, redis_us: int) -> None:
-        """Redis has done something at this time: what comes to this node from now on came later."""
+        """Note that Redis did something at this time: messages that this node reads from now on came later."""
         late_us = redis_us - self.now_us()
         if self._ahead_us is not None and 0 < late_us < _LATE_US:
             self._ahead_us += late_us
 
     def now_us(self) -> int:
-        """The time. 0, which is before everything, while it is not `known`."""
+        """The time; 0 while it is not `known`."""
         return self._at(_monotonic_us())
 
     def received_us(self) -> int:
-        """The time at which a message that is read now had come, at the earliest.
+        """The earliest time at which a message that is read now can have arrived.
 
-        That is now, unless this process stood still: then it may have lain in its socket since (docs/races.md, 23).
+        That is now, unless this process was stopped: the message may have waited in its socket since then
+        (docs/races.md, 23).
         """
         now_us, turned_us = _monotonic_us(), self._turned_us
         if self._stood_since_us is not None:
@@ -66,13 +67,13 @@ class RedisClock:
         return self._at(now_us)
 
     async def watch(self) -> None:
-        """See the event loop turn, for ever."""
+        """Note every turn of the event loop. Runs until it is cancelled."""
         while True:
             self.turned()
             await asyncio.sleep(_TURN_SECONDS)
 
     def turned(self) -> None:
-        """The loop turns. Had it stood still, what comes until the next turn may have come meanwhile."""
+        """The event loop turned. If it had stopped before, messages read until its next turn may be older."""
         now_us, before_us = _monotonic_us(), self._turned_us
         stood = before_us is not None and now_us - before_us > _STOOD_US
         self._turned_us, self._stood_since_us = now_us, before_us if stood else None

@@ -1,6 +1,6 @@
-"""`python -m test_client`."""
+"""`python -m test_client` is `test-client`."""
 
-from test_client.cli import main
+from match_server.entry import test_client
 
 if __name__ == "__main__":
-    main()
+    test_client()

@@ -11,6 +11,12 @@
 | `sends-rubbish` | sends frames that are not of the protocol, wants an error for each, then plays on | matched |
 | `enqueues-twice` | enqueues again while queued, wants `already_in_queue`, then plays on | matched |
 | `wrong-session-id` | says that it loaded another session, wants `wrong_session_id`, then plays on | matched |
+| `drops-out` | cuts its connection, gathering, queued or loading, and does not come back | vanished |
+| `leaves-party` | leaves its party as soon as it hears of it or is queued with it | dequeued:requested |
+| `gathers-late` | joins its party when its mates have given up | dequeued:party_timeout |
+
+A member of a party that does not get its match takes its mates along (`dequeued:party_left`, or `party_timeout`).
+Without a party the last two play as `normal` does.
 
 Besides, anyone may be `left_waiting`: queued when nobody is left to be matched with. A behaviour does no I/O: it
 answers what the player is told with `Send` and `DropLink`, each due after some seconds; what is not yet due when
@@ -23,7 +29,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar, TypeAlias
 
-from match_server.protocol import ClientMessage, Dequeue, Enqueue, ErrorCode
+from match_server.protocol import ClientMessage, Dequeue, ErrorCode
 from test_client.distributions import Distribution
 from test_client.journey import Journey
 
@@ -50,7 +56,14 @@ class DropLink:
     away_seconds: float
 
 
-Action: TypeAlias = Send | DropLink
+@dataclass(frozen=True, slots=True)
+class Vanish:
+    """Cut the connection for good."""
+
+    after_seconds: float
+
+
+Action: TypeAlias = Send | DropLink | Vanish
 Actions: TypeAlias = Sequence[Action]
 
 
@@ -70,6 +83,10 @@ class Normal:
         self.journey = journey
         self.loading = loading
         self.rng = rng
+
+    def on_gathering(self) -> Actions:
+        """Answer to being told who is there of its party."""
+        return ()
 
     def on_queued(self) -> Actions:
         """Answer to being told that it is queued, or queued again."""
@@ -191,8 +208,7 @@ class EnqueuesTwice(Normal):
 
     def on_queued(self) -> Actions:
         """Enqueue once more."""
-        second = Enqueue(player_id=self.journey.player_id, game_mode=self.journey.game_mode)
-        return (Send(second, expect=(ErrorCode.ALREADY_IN_QUEUE,)),)
+        return (Send(self.journey.enqueue(), expect=(ErrorCode.ALREADY_IN_QUEUE,)),)
 
 
 class WrongSessionId(Normal):
@@ -209,6 +225,37 @@ class WrongSessionId(Normal):
         return (Send(wrong, expect=codes), *super().on_start_loading())
 
 
+class DropsOut(Normal):
+    """Loses its connection, and gives up."""
+
+    name = "drops-out"
+    fates = frozenset({"vanished"})
+
+    def on_gathering(self) -> Actions:
+        """Vanish in a moment, whatever comes."""
+        return (Vanish(self.rng.uniform(0, DROP_WITHIN_SECONDS)),)
+
+    on_queued = on_start_loading = on_gathering
+
+
+class LeavesParty(QuitsInQueue):
+    """Changes its mind about its party."""
+
+    name = "leaves-party"
+
+    def on_gathering(self) -> Actions:
+        """Leave."""
+        return (Send(Dequeue()),)
+
+
+class GathersLate(Normal):
+    """Finds its party gone. The swarm lets it come late."""
+
+    name = "gathers-late"
+    fates = frozenset({"dequeued:party_timeout"})
+
+
+ONLY_IN_PARTIES = frozenset({LeavesParty.name, GathersLate.name})
 BEHAVIOURS: dict[str, type[Normal]] = {
     kind.name: kind
     for kind in (
@@ -221,5 +268,8 @@ BEHAVIOURS: dict[str, type[Normal]] = {
         SendsRubbish,
         EnqueuesTwice,
         WrongSessionId,
+        DropsOut,
+        LeavesParty,
+        GathersLate,
     )
 }

@@ -1,10 +1,11 @@
 """What only shows across players: they must all have been told the same about each match."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from match_server.protocol import MatchFound
+from test_client.mode_rules import Member, ModeRules
 from test_client.player import INTERRUPTED, LOST, MATCHED, VIOLATION, SimulatedPlayer
 
 # A listed player with one of these ends has not been told otherwise; the others have left, or play elsewhere.
@@ -19,11 +20,32 @@ class Violation:
     text: str
 
 
-def all_violations(players: Iterable[SimulatedPlayer]) -> list[Violation]:
-    """What each player saw, then what shows when they compare notes."""
+def all_violations(players: Iterable[SimulatedPlayer], rules: ModeRules | None = None) -> list[Violation]:
+    """What each player saw, then what shows when they compare notes, and what breaks the mode's rules."""
     by_id = {player.journey.player_id: player for player in players}
     seen = [Violation(player_id, text) for player_id, player in by_id.items() for text in player.journey.violations]
-    return [*seen, *_across(by_id)]
+    broken: list[Violation] = []
+    if rules is not None:
+        for found, members in complete_matches(by_id):
+            texts = rules.violations(found, members)
+            broken += [Violation(found.players[0], f"{found.session_id}: {text}") for text in texts]
+    return [*seen, *_across(by_id), *broken]
+
+
+def complete_matches(by_id: Mapping[str, SimulatedPlayer]) -> Iterator[tuple[MatchFound, list[Member]]]:
+    """Each match whose players are all of this run and were told of it."""
+    for members in sessions_told(by_id.values()).values():
+        found = _told(members[0])
+        if {member.journey.player_id for member in members} == set(found.players):
+            yield found, [_as_member(member) for member in members]
+
+
+def _as_member(player: SimulatedPlayer) -> Member:
+    journey = player.journey
+    waits_since = journey.times.queued or 0.0
+    brings = journey.brings
+    waited = max(0.0, journey.formed_at - waits_since)
+    return Member(journey.player_id, brings.attributes, brings.party_id, brings.party_size, waited)
 
 
 def sessions_told(players: Iterable[SimulatedPlayer]) -> dict[str, list[SimulatedPlayer]]:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
@@ -18,6 +19,7 @@ from match_server.console import (
     run_command,
 )
 from test_client.distributions import parse_distribution
+from test_client.mode_rules import ModeRules
 from test_client.objectives import Limits, judge
 from test_client.options import (
     DEFAULT_URL,
@@ -28,10 +30,12 @@ from test_client.options import (
     parse_prefix,
     parse_urls,
 )
+from test_client.play import MANNERS
 from test_client.report import passed, show, to_json
 from test_client.run import run_swarm
 from test_client.summary import summarize
 from test_client.swarm import Swarm
+from test_client.tickets import parse_attribute, parse_latencies, parse_parties
 
 T = TypeVar("T")
 
@@ -43,6 +47,7 @@ Examples:
   test-client
   test-client --players 1000 --rate 200 --loading-seconds uniform:0.1:0.5
   test-client --mix normal=8,drops-link=1,sends-rubbish=1 --players 50 --seed 7
+  test-client --game-mode ranked_5v5 --attribute rating=normal:1500:350 --parties 1:60,2:30,3:10 --modes modes.toml
   test-client --match-server ws://127.0.0.1:8080/ws/,ws://127.0.0.1:8081/ws/
 """
 
@@ -61,12 +66,29 @@ def simulate(
     ] = [DEFAULT_URL],  # noqa: B006 - typer reads it, nobody writes it
     players: Annotated[int, typer.Option(min=1, help="How many players.")] = 2,
     game_mode: Annotated[str, typer.Option(help="The mode that they queue for.")] = "Normal_1v1",
+    attribute: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=DISTRIBUTION",
+            help="What each player brings: rating=normal:1500:350, or input=choice:pad:mouse. Repeat it.",
+        ),
+    ] = [],  # noqa: B006 - typer reads it, nobody writes it
+    latency: Annotated[
+        str, typer.Option(metavar="REGION=LOW:HIGH,...", help="Milliseconds to each region: eu=20:60,us=90:140.")
+    ] = "",
+    parties: Annotated[
+        str, typer.Option(metavar="SIZE:WEIGHT,...", help="Sizes of parties by weight: 1:60,2:30,3:10.")
+    ] = "1:1",
+    modes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The TOML file of the modes: every match is held against its rules."),
+    ] = None,
     mix: Annotated[
         str,
         typer.Option(
             metavar="NAME=WEIGHT,...",
             help="Behaviours by weight: normal, slow-loader, never-loads, quits-in-queue, quits-while-loading, "
-            "drops-link, sends-rubbish, enqueues-twice, wrong-session-id.",
+            "drops-link, sends-rubbish, enqueues-twice, wrong-session-id, drops-out, leaves-party, gathers-late.",
         ),
     ] = "normal=1",
     seed: Annotated[int | None, typer.Option(help="Repeat a run's chances. Default: a new one, printed.")] = None,
@@ -95,10 +117,15 @@ def simulate(
             help="Players in a match; with fewer left, those in the queue leave. Default: as the first match shows.",
         ),
     ] = None,
-    join: Annotated[
-        bool, typer.Option("--join/--no-join", help="Connect to the dedicated server and expect its welcome.")
-    ] = False,
-    play_seconds: Annotated[float, typer.Option(min=0, help="With --join: how long to stay there.")] = 0.0,
+    join: Annotated[bool, typer.Option("--join/--no-join", help="Join the room on the dedicated server.")] = False,
+    play_seconds: Annotated[float, typer.Option(min=0, help="With --join: how long to play there.")] = 0.0,
+    move_hz: Annotated[float, typer.Option(min=0.1, max=120, help="Moves a second of a player in a room.")] = 10.0,
+    play_mix: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=WEIGHT,...", help=f"How players play in their rooms, by weight: {', '.join(MANNERS)}."
+        ),
+    ] = "plays=1",
     player_key: Annotated[
         str,
         typer.Option(envvar="MATCH_PLAYER_KEY", show_envvar=True, help="Signs each player's token (HS256 JWT)."),
@@ -139,6 +166,10 @@ def simulate(
         urls=_read("--match-server", parse_urls, ",".join(match_server)),
         players=players,
         game_mode=_read("--game-mode", parse_game_mode, game_mode),
+        attributes=dict(_read("--attribute", parse_attribute, text) for text in attribute),
+        latencies=_read("--latency", parse_latencies, latency),
+        parties=_read("--parties", parse_parties, parties),
+        rules=None if modes is None else _read("--modes", lambda name: ModeRules.read(modes, name), game_mode),
         mix=_read("--mix", parse_mix, mix),
         seed=secrets.randbits(32) if seed is None else seed,
         rate=_read("--arrival", parse_arrival, arrival),
@@ -147,6 +178,8 @@ def simulate(
         match_size=match_size,
         join=join,
         play_seconds=play_seconds,
+        move_hz=move_hz,
+        play_mix=_read("--play-mix", lambda text: parse_mix(text, MANNERS), play_mix),
         player_key=player_key,
         player_prefix=_read("--player-prefix", parse_prefix, player_prefix or f"sim-{secrets.token_hex(3)}"),
     )

@@ -14,12 +14,15 @@ from match_server.protocol import (
     ClientMessage,
     CloseCode,
     Dequeue,
+    Error,
     InvalidMessage,
     ServerMessage,
     decode_server,
     encode,
+    problem_detail,
 )
-from test_client.journey import Journey, State, Step
+from test_client.journey import Journey
+from test_client.states import State, Step
 
 M = TypeVar("M", bound=ServerMessage)
 
@@ -40,18 +43,20 @@ _DO_NOT_RETURN = {
 
 
 class LinkLost(Exception):
-    """The connection ended, and not because this client closed it."""
+    """The connection ended, and not because this client closed it. `words` are the service's reason, if it gave one."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, words: str = "") -> None:
         super().__init__(f"connection closed with {code}")
         self.code = code
+        self.words = words
 
 
 class CannotConnect(Exception):
-    """No connection came about; `final` if another attempt would end the same way."""
+    """No connection came about; `final` if another attempt would end the same way. `words` say more than the reason."""
 
-    def __init__(self, reason: str, *, final: bool) -> None:
+    def __init__(self, reason: str, *, words: str, final: bool) -> None:
         super().__init__(reason)
+        self.words = words
         self.final = final
 
 
@@ -73,7 +78,8 @@ class PlayerClient:
 
     Args:
         journey: the player.
-        urls: the nodes' WebSocket addresses; each connection goes to the next one.
+        urls: the nodes' WebSocket addresses. The first connection goes to the first one; each later one to another
+            than the last, at random, so that the players of a node that is gone spread over all the others.
         token: a JWT for `Authorization: Bearer`, if the service asks for one.
         gate: bounds how many clients are in the opening handshake at once.
     """
@@ -87,9 +93,11 @@ class PlayerClient:
         gate: asyncio.Semaphore | None = None,
     ) -> None:
         self.journey = journey
+        self.refused_with = ""  # the service's words in its last `error`
         self.last_step = Step.WAIT  # what `journey` advised after the last frame
         self._urls = tuple(urls)
-        self._connections = 0
+        self._url: str | None = None  # where it connected last
+        self._rng = Random(journey.player_id)  # noqa: S311 - it spreads players over nodes, no secret
         self._headers = {"Authorization": f"Bearer {token}"} if token else None
         self._gate = gate or nullcontext()
         self._link: ClientConnection | None = None
@@ -108,13 +116,12 @@ class PlayerClient:
         return self._link is not None
 
     async def connect(self) -> None:
-        """Connect to the next address.
+        """Connect to the first address, and from then on to another than before.
 
         Raises:
             CannotConnect: it did not answer, or refused.
         """
-        url = self._urls[self._connections % len(self._urls)]
-        self._connections += 1
+        url = self._url = self._next_url()
         try:
             async with self._gate:
                 self._link = await connect(
@@ -127,9 +134,10 @@ class PlayerClient:
                 )
         except InvalidStatus as error:
             status = error.response.status_code
-            raise CannotConnect(f"http_{status}", final=status in {401, 403, 404}) from error
+            words = problem_detail(error.response.body)
+            raise CannotConnect(f"http_{status}", words=words, final=status in {401, 403, 404}) from error
         except (OSError, InvalidHandshake) as error:  # TimeoutError is an OSError
-            raise CannotConnect("unreachable", final=False) from error
+            raise CannotConnect("unreachable", words=f"{url}: {error or 'no answer'}", final=False) from error
 
     async def open(self) -> None:
         """Connect and send the first message: `resume` if there is a place to come back to, else `enqueue`."""
@@ -214,8 +222,15 @@ class PlayerClient:
         except InvalidMessage as error:
             self.journey.receive_undecodable(str(error))
             return None
+        if isinstance(message, Error):
+            self.refused_with = message.message
         self.last_step = self.journey.receive(message)
         return message
+
+    def _next_url(self) -> str:
+        if self._url is None:
+            return self._urls[0]
+        return self._rng.choice([url for url in self._urls if url != self._url] or self._urls)
 
     def _open_link(self) -> ClientConnection:
         if self._link is None:
@@ -223,8 +238,7 @@ class PlayerClient:
         return self._link
 
     def _lost(self) -> LinkLost:
-        code = ABNORMAL if self._link is None else self._link.close_code
-        self._link = None
+        link, self._link = self._link, None
         if self.journey.state not in {State.LEFT, State.REFUSED}:
             self.journey.link_lost()
-        return LinkLost(code or ABNORMAL)
+        return LinkLost((link and link.close_code) or ABNORMAL, (link and link.close_reason) or "")

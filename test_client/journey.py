@@ -4,16 +4,13 @@
                        ▲                          │
                        └──queued── CANCELLED ◀────┘ match_cancelled            dequeued, from any: LEFT
 
-A frame that does not fit becomes a line in `Journey.violations`: the service broke the protocol. The journey then
-goes on with what it was told, so that one fault is one line and not ten.
+A frame that does not fit becomes a line in `Journey.violations`, and the journey goes on with what the frame says.
 """
 
 import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
 from typing import Literal, TypeAlias
 
 from match_server.protocol import (
@@ -27,51 +24,21 @@ from match_server.protocol import (
     LoadingComplete,
     MatchCancelled,
     MatchFound,
+    Party,
     Pong,
     Queued,
     Resume,
     Resumed,
     ServerMessage,
     StartLoading,
+    Status,
 )
+from test_client.states import State, Step, Times
+from test_client.tickets import Brought
 
-Told: TypeAlias = Queued | StartLoading | MatchCancelled | MatchFound | Dequeued  # moves the journey on
+Told: TypeAlias = Party | Queued | StartLoading | MatchCancelled | MatchFound | Dequeued  # moves the journey on
 RETRY_SECONDS = 1.0  # when the service does not say how long to wait
 _NEVER_FOR_AN_ENQUEUE = frozenset({ErrorCode.TOO_LATE, ErrorCode.WRONG_SESSION_ID})
-
-
-class State(StrEnum):
-    """What the service has told this player last."""
-
-    IDLE = "idle"  # nothing yet, for this enqueue
-    QUEUED = "queued"
-    LOADING = "loading"  # until the match is found or cancelled; also once it has loaded
-    CANCELLED = "cancelled"  # its match was called off; a `queued` is due
-    MATCHED = "matched"
-    LEFT = "left"  # told that it is in no queue any more
-    REFUSED = "refused"  # told that it cannot join
-
-
-class Step(Enum):
-    """What the client should do after a frame."""
-
-    WAIT = auto()  # nothing
-    QUEUED = auto()  # it is in the queue (again); what it was doing is void
-    LOAD = auto()  # load `Journey.loading`, then send `loading_complete`; what it was doing is void
-    STOP_LOADING = auto()  # that session is over; a `queued` follows
-    PLAY = auto()  # connect to `Journey.match.server_address`
-    RETRY = auto()  # send `Journey.again()` after `Journey.retry_after_seconds`
-    END = auto()  # the journey is over; `Journey.end` says how
-
-
-@dataclass(slots=True)
-class Times:
-    """When things first happened, on the journey's clock, in seconds; None is never."""
-
-    enqueued: float | None = None
-    queued: float | None = None
-    start_loading: float | None = None
-    match_found: float | None = None
 
 
 class Journey:
@@ -80,14 +47,24 @@ class Journey:
     Args:
         player_id: the player's id.
         game_mode: the mode it queues for.
+        brings: what else its `enqueue` says.
         clock: seconds, for `times`.
     """
 
-    def __init__(self, player_id: str, game_mode: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        player_id: str,
+        game_mode: str,
+        *,
+        brings: Brought | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.player_id = player_id
         self.game_mode = game_mode
+        self.brings = brings or Brought()
         self.state = State.IDLE
         self.loading: StartLoading | None = None  # the session that it is in
+        self.formed_at = 0.0  # when it was told of that session, on the journey's clock
         self.loaded = False  # `loading_complete` was sent for it
         self.leaving = False  # a `dequeue` was sent
         self.match: MatchFound | None = None
@@ -119,7 +96,11 @@ class Journey:
         if self._token:
             # Made unchecked: an echo of what the service has said, be it right or wrong.
             return Resume.model_construct(player_id=self.player_id, resume_token=self._token)
-        return Enqueue(player_id=self.player_id, game_mode=self.game_mode)
+        return self.enqueue()
+
+    def enqueue(self) -> Enqueue:
+        """Its `enqueue`, with all that it brings."""
+        return self.brings.enqueue(self.player_id, self.game_mode)
 
     def again(self) -> ClientMessage:
         """The message to repeat after `Step.RETRY`."""
@@ -157,9 +138,11 @@ class Journey:
     def link_lost(self) -> None:
         """Note that the connection is gone without the client having left."""
         self.links_lost += 1
+        if self.state is State.GATHERING and not self._token:
+            self.state = State.IDLE  # without a token it has to enqueue anew
         self._expected.clear()  # the answers went down with it
-        self._resume_sent = False
-        self._restated = None
+        self._expected.clear()  # the answers went down with it
+        self._resume_sent, self._restated = False, None
 
     def finish(self) -> None:
         """Check what must hold when the player has come to its end."""
@@ -170,7 +153,7 @@ class Journey:
 
     def receive(self, message: ServerMessage) -> Step:
         """Take in one frame, in the order of arrival, and say what to do next."""
-        if isinstance(message, Pong):
+        if isinstance(message, Pong | Status):  # no simulated player asks for its status
             return Step.WAIT
         if isinstance(message, Error):
             return self._on_error(message)
@@ -202,11 +185,12 @@ class Journey:
         self.loaded = self.leaving = False
         self.end = self._token = ""
         self._enqueues = 0
-        self._resume_sent = False
-        self._restated = None
+        self._resume_sent, self._restated = False, None
 
     def _on_told(self, message: Told, *, restating: bool) -> Step:
         match message:
+            case Party():
+                return self._on_party(message, restating=restating)
             case Queued():
                 return self._on_queued(message, restating=restating)
             case StartLoading():
@@ -277,6 +261,8 @@ class Journey:
         self._check_token(message.resume_token)
         self._resume_sent = False
         match message.state:
+            case "gathering":
+                self._restated = Party
             case "queued":
                 self._restated = Queued
             case "loading" | "allocating":
@@ -285,8 +271,18 @@ class Journey:
                 self._restated = MatchFound
         return Step.WAIT
 
+    def _on_party(self, message: Party, *, restating: bool) -> Step:
+        if not restating and self.state in {State.LOADING, State.MATCHED}:
+            self._violated(f"party while {self.state}")
+        if message.party_id != self.brings.party_id:
+            self._violated(f"party of {message.party_id}, not {self.brings.party_id}")
+        if self.player_id not in message.members or len(message.members) + message.missing != self.brings.party_size:
+            self._violated(f"party of {self.brings.party_size} has {message.members}, and {message.missing} missing")
+        self.state = State.GATHERING
+        return Step.GATHER
+
     def _on_queued(self, message: Queued, *, restating: bool) -> Step:
-        if not restating and self.state not in {State.IDLE, State.CANCELLED}:
+        if not restating and self.state not in {State.IDLE, State.GATHERING, State.CANCELLED}:
             self._violated(f"queued while {self.state}")
         if self.state is State.CANCELLED and not message.requeued:
             self._violated("queued after match_cancelled does not say requeued")
@@ -305,6 +301,7 @@ class Journey:
             self._violated(f"loading_session_id is no UUID: {message.loading_session_id!r}")
         self._check_players(message)
         self.loaded = self.loaded and known
+        self.formed_at = self.formed_at if known else self._clock()
         self.loading = message
         self.state = State.LOADING
         self._mark("start_loading")
@@ -334,6 +331,8 @@ class Journey:
     def _on_dequeued(self, message: Dequeued) -> Step:
         if message.reason == "requested" and not self.leaving:
             self._violated("dequeued (requested) without a dequeue")
+        if message.reason.startswith("party_") and self.brings.party_id is None:
+            self._violated(f"dequeued ({message.reason}) without a party")
         if self.state in {State.IDLE, State.MATCHED}:
             self._violated(f"dequeued while {self.state}")
         self.state, self.end = State.LEFT, f"dequeued:{message.reason}"

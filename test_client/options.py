@@ -2,19 +2,20 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from urllib.parse import urlsplit, urlunsplit
 
+from match_server.console import node_url
 from match_server.protocol import GAME_MODE_PATTERN, PLAYER_ID_PATTERN
 from test_client.behaviours import BEHAVIOURS
 from test_client.distributions import Distribution
+from test_client.mode_rules import ModeRules
+from test_client.tickets import Choice, Latencies
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws/"
 DEFAULT_LOADING = Distribution("fixed", (0.2,))
 LONGEST_PREFIX = 50  # leaves room for the number in a player_id of 64
-_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,10 @@ class SwarmOptions:
     players: int = 2
     game_mode: str = "Normal_1v1"
     mix: Mapping[str, float] = field(default_factory=lambda: {"normal": 1.0})
+    attributes: Mapping[str, Distribution | Choice] = field(default_factory=dict)
+    latencies: Latencies | None = None
+    parties: Mapping[int, float] = field(default_factory=lambda: {1: 1.0})  # size -> weight
+    rules: ModeRules | None = None  # None: matches are not held against any
     seed: int = 0
     rate: float | None = None  # players per second; None: all at once
     loading: Distribution = DEFAULT_LOADING
@@ -32,6 +37,8 @@ class SwarmOptions:
     match_size: int | None = None  # None: learnt from the first `start_loading`
     join: bool = False
     play_seconds: float = 0.0
+    move_hz: float = 10.0
+    play_mix: Mapping[str, float] = field(default_factory=lambda: {"plays": 1.0})
     player_key: str = ""
     player_prefix: str = "player"
 
@@ -42,27 +49,10 @@ def parse_urls(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: one of them is no address.
     """
-    return tuple(parse_url(part.strip()) for part in text.split(","))
+    return tuple(node_url(part.strip(), scheme="ws") for part in text.split(","))
 
 
-def parse_url(text: str) -> str:
-    """Make a node's WebSocket address of `host:port`, `http://host:port` or the address itself.
-
-    Raises:
-        ValueError: it is no address.
-    """
-    try:
-        parts = urlsplit(text if "://" in text else f"ws://{text}")
-        port_is_fine = parts.port != 0  # reading it checks its range
-    except ValueError:
-        port_is_fine = False
-    if not port_is_fine or parts.scheme not in _SCHEMES or not parts.hostname:
-        raise ValueError(f"{text!r}: expected an address such as {DEFAULT_URL} or http://127.0.0.1:8080")
-    path = parts.path if parts.path.strip("/") else "/ws/"
-    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
-
-
-def parse_mix(text: str) -> dict[str, float]:
+def parse_mix(text: str, known: Collection[str] = BEHAVIOURS) -> dict[str, float]:
     """Read `normal=8,drops-link=1`; a name alone has weight 1.
 
     Raises:
@@ -71,8 +61,8 @@ def parse_mix(text: str) -> dict[str, float]:
     mix: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, weight = part.partition("=")
-        if name not in BEHAVIOURS:
-            raise ValueError(f"{name!r} is no behaviour; there are {', '.join(BEHAVIOURS)}")
+        if name not in known:
+            raise ValueError(f"{name!r} is no behaviour; there are {', '.join(known)}")
         try:
             mix[name] = float(weight or 1)
         except ValueError:
@@ -80,7 +70,7 @@ def parse_mix(text: str) -> dict[str, float]:
         if not (math.isfinite(mix[name]) and mix[name] >= 0):
             raise ValueError(f"{part!r}: the weight is a number, 0 or more")
     if not sum(mix.values()):
-        raise ValueError("expected at least one behaviour, such as normal=8,drops-link=1")
+        raise ValueError(f"expected at least one behaviour, such as {next(iter(known))}=1")
     return mix
 
 

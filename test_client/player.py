@@ -2,24 +2,27 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
-from match_server.protocol import Dequeue
-from test_client.behaviours import Action, Actions, DropLink, Normal, Send
+from match_server.protocol import Dequeue, MatchFound
+from test_client.behaviours import Action, Actions, DropLink, Normal, Send, Vanish
 from test_client.client import CannotConnect, LinkLost, PlayerClient, seconds_until_return
-from test_client.join import join
-from test_client.journey import Journey, State, Step
+from test_client.journey import Journey
+from test_client.states import State, Step
 
 ANSWER_SECONDS = 10.0  # past the deadline, for an answer that is due
 LONGEST_BACKOFF_SECONDS = 2.0
+NOBODY_THERE_SECONDS = 10.0  # after which a player that no node has answered yet gives up
 
 MATCHED = "matched"
 LEFT_WAITING = "left_waiting"
 LOST = "lost"
 VIOLATION = "violation"
 INTERRUPTED = "interrupted"
+VANISHED = "vanished"
+_PARTY_ENDS = frozenset({"dequeued:party_left", "dequeued:party_timeout"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class SimulatedPlayer:
         behaviour: what it does when told something.
         patience: how long it goes on.
         rng: its own chance, for the moments of its returns.
-        play_seconds: join the dedicated server for that long; None: do not.
+        play: joins the room of a match, and returns what went wrong, or None; without it the player does not join.
         on_told: called when it is queued or told to load, after its behaviour has planned what to do.
     """
 
@@ -58,17 +61,20 @@ class SimulatedPlayer:
         *,
         patience: Patience,
         rng: Random,
-        play_seconds: float | None = None,
+        play: Callable[[MatchFound], Awaitable[str | None]] | None = None,
         on_told: Callable[["SimulatedPlayer"], None] = lambda _player: None,
     ) -> None:
         self.client = client
         self.behaviour = behaviour
         self.fate: str | None = None
+        self.refused_with = ""  # the service's own words, where it was refused
+        self.mates: tuple[SimulatedPlayer, ...] = ()  # the other members of its party
         self._patience = patience
         self._rng = rng
-        self._play_seconds = play_seconds
+        self._join = play
         self._on_told = on_told
         self._plan: list[tuple[float, Action]] = []  # what to do, and when, on the loop's clock
+        self._arrived = 0.0
         self._deadline = math.inf
         self._loading_until = -math.inf
         self._waiting_since = -math.inf  # for an answer, or for a way back
@@ -80,7 +86,14 @@ class SimulatedPlayer:
     @property
     def expected(self) -> bool:
         """It ended as its behaviour should."""
+        if self.fate in _PARTY_ENDS and any("matched" not in mate.behaviour.fates for mate in self.mates):
+            return True
         return self.fate == LEFT_WAITING or self.fate in self.behaviour.fates
+
+    @property
+    def gave_up(self) -> bool:
+        """It left the queue because it had waited long enough."""
+        return self.fate == LEFT_WAITING or self._asked_to_leave
 
     @property
     def journey(self) -> Journey:
@@ -89,7 +102,8 @@ class SimulatedPlayer:
 
     async def run(self) -> None:
         """Play to the end. Cancelled, it leaves the service and is `interrupted`."""
-        self._deadline = self._now() + self._patience.deadline_seconds
+        self._arrived = self._now()
+        self._deadline = self._arrived + self._patience.deadline_seconds
         try:
             while self.fate is None:
                 await self._use_a_link()
@@ -143,6 +157,8 @@ class SimulatedPlayer:
             case Step.RETRY:
                 retry = self._now() + journey.retry_after_seconds
                 self._plan.append((retry, Send(journey.again())))
+            case Step.GATHER:
+                self._do_next(self.behaviour.on_gathering())
             case Step.QUEUED:
                 self._asked_to_leave = False
                 self._do_next(self.behaviour.on_queued())
@@ -159,14 +175,20 @@ class SimulatedPlayer:
                 self.fate = await self._play()
             case Step.END:
                 self.fate = journey.end
-                if self.fate == "dequeued:requested" and self.fate not in self.behaviour.fates:
+                self.refused_with = self.client.refused_with
+                if self._has_left_waiting():
                     self.fate = LEFT_WAITING
+
+    def _has_left_waiting(self) -> bool:
+        """It, or a mate and so its whole party, gave up with nobody left to be matched with."""
+        asked = self.fate == "dequeued:requested" and self.fate not in self.behaviour.fates
+        return asked or (self.fate == "dequeued:party_left" and any(mate.gave_up for mate in self.mates))
 
     async def _play(self) -> str:
         match = self.journey.match
-        if self._play_seconds is None or match is None:
+        if self._join is None or match is None:
             return MATCHED
-        failure = await join(match.server_address, self.journey.player_id, play_seconds=self._play_seconds)
+        failure = await self._join(match)
         return f"join_failed:{failure}" if failure else MATCHED
 
     # --- the plan ---
@@ -184,6 +206,10 @@ class SimulatedPlayer:
             if isinstance(action, DropLink):
                 self._away_seconds = action.away_seconds
                 self.client.drop_link()
+                return
+            if isinstance(action, Vanish):
+                self.client.drop_link()
+                self.fate = VANISHED
                 return
             if action.expect:
                 self.journey.expect(*action.expect)
@@ -206,7 +232,8 @@ class SimulatedPlayer:
 
     def _is_waiting_in_queue(self) -> bool:
         journey = self.journey
-        return journey.state is State.QUEUED and journey.settled and self.client.connected and not self._asked_to_leave
+        waits = journey.state in {State.GATHERING, State.QUEUED}
+        return waits and journey.settled and self.client.connected and not self._asked_to_leave
 
     async def _at_the_limit(self) -> None:
         if not self._is_waiting_in_queue():
@@ -231,18 +258,20 @@ class SimulatedPlayer:
         if pause is None:
             pause = seconds_until_return(lost.code, self._rng)
         if pause is None:
-            self.fate = f"refused:closed_{lost.code}"
+            self.fate, self.refused_with = f"refused:closed_{lost.code}", lost.words
         else:
             await asyncio.sleep(pause)
 
     async def _try_again_after(self, failure: CannotConnect) -> None:
+        self.refused_with = failure.words
         if failure.final:
             self.fate = f"refused:{failure}"
             return
         self._failed_connects += 1
         longest = min(LONGEST_BACKOFF_SECONDS, 0.1 * 2**self._failed_connects)
         await asyncio.sleep(self._rng.uniform(longest / 2, longest))
-        if self._now() >= self._limit():
+        nobody_there = self._arrived + NOBODY_THERE_SECONDS if self.journey.times.enqueued is None else math.inf
+        if self._now() >= min(nobody_there, self._limit()):
             self._give_up()
 
     def _have_the_last_word(self) -> None:

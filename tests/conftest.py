@@ -1,23 +1,22 @@
 """What every test may use: a real Redis of its own, and a pool of its own on it."""
 
-import uuid
+import signal
 from collections.abc import Iterator
 
 import pytest
 
-from tests.redis_process import RedisProcess
+from tests.shared.prefix import fresh_prefix
+from tests.shared.redis_server import RedisServer
 
 # Helpers whose assertions explain themselves. Said here, before any folder's conftest imports one of another folder.
 pytest.register_assert_rewrite(
     "tests.docs.markdown",
-    "tests.e2e.fake_server",
-    "tests.e2e.node",
-    "tests.e2e.player",
-    "tests.faults.crowd",
-    "tests.faults.game_server",
+    "tests.shared.fake_server",
+    "tests.shared.node",
+    "tests.shared.player",
+    "tests.shared.crowd",
+    "tests.shared.game_server",
     "tests.faults.outside",
-    "tests.faults.redis_server",
-    "tests.store.invariants",
     "tests.store.pool",
     "tests.store.raw_pool",
     "tests.store.world",
@@ -26,15 +25,19 @@ pytest.register_assert_rewrite(
     "tests.unit.websocket_link",
 )
 
+# A shell that starts the tests in the background has them ignore Ctrl-C. The processes that tests start would
+# inherit that, and the tests that interrupt one would wait in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """The URL of one embedded server for the whole run; each test takes a prefix of its own on it."""
-    with RedisProcess() as redis:
+    with RedisServer() as redis:
         yield redis.url
 
 
 @pytest.fixture
 def prefix() -> str:
     """A key prefix that no other test uses."""
-    return f"{{{uuid.uuid4().hex[:8]}}}:"
+    return fresh_prefix()

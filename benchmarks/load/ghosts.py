@@ -19,7 +19,8 @@ import hiredis
 from benchmarks.load.command_loop import Answer, run_process, serve_commands
 from benchmarks.load.players import START_LOADING, text_field
 from match_server.servers.http_provider import HttpProvider
-from match_server.servers.provider import Created
+from match_server.servers.provider import Created, Order
+from match_server.signing import SigningKeys
 from match_server.store.client import connect
 from match_server.store.journey import (
     AllocationPolicy,
@@ -27,7 +28,6 @@ from match_server.store.journey import (
     Confirm,
     Enqueue,
     JourneyStore,
-    Order,
     Readied,
     Ready,
     Reassert,
@@ -42,6 +42,7 @@ _SESSIONS_PER_CALL = 64
 _CALLS_AT_A_TIME = 2
 _LEASE_US = 5_000_000
 _LOADING_TIMEOUT_US = 60_000_000
+_PARTY_TIMEOUT_US = 60_000_000
 _RENEW_SECONDS = 0.5
 _PREFIX = b"notifications:"
 
@@ -73,9 +74,11 @@ class Ghosts:
         redis = connect(f"unix://{redis_socket}")
         runner = ScriptRunner(redis, prefix="", scripts=load_scripts())
         policy = AllocationPolicy(node=self._node, lease_us=_LEASE_US, wait_us=30_000_000, attempts=5)
-        self._journey = JourneyStore(runner, policy=policy, loading_timeout_us=_LOADING_TIMEOUT_US)
+        self._journey = JourneyStore(
+            runner, policy=policy, loading_timeout_us=_LOADING_TIMEOUT_US, party_timeout_us=_PARTY_TIMEOUT_US
+        )
         self._upkeep = UpkeepStore(runner, redis, prefix="", node=self._node)
-        self._provider = HttpProvider(timeout_seconds=3)
+        self._provider = HttpProvider(timeout_seconds=3, sign=SigningKeys().call_token)
         self._ghosts: dict[str, Ghost] = {}
         self._loading: deque[Ready] = deque()
         self._orders: deque[Order] = deque()

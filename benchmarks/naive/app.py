@@ -111,7 +111,7 @@ class NaiveMatchmaker:
         return Response(status_code=204)
 
     async def end(self, _request: Request) -> Response:
-        """`POST /servers/{server_id}/sessions/{session_id}/end`: there are no slots to free."""
+        """`POST /servers/{server_id}/sessions/end`: there are no slots to free."""
         return Response(status_code=204)
 
     async def _forward(self, pubsub: Any, websocket: WebSocket) -> None:
@@ -187,7 +187,7 @@ def create_app(redis_url: str, players: int) -> Starlette:
             WebSocketRoute("/ws/", matchmaker.play),
             Route("/servers", matchmaker.register, methods=["POST"]),
             Route("/servers/{server_id}/heartbeat", matchmaker.heartbeat, methods=["PUT"]),
-            Route("/servers/{server_id}/sessions/{session_id}/end", matchmaker.end, methods=["POST"]),
+            Route("/servers/{server_id}/sessions/end", matchmaker.end, methods=["POST"]),
             Route("/servers/{server_id}", matchmaker.remove, methods=["DELETE"]),
         ],
         lifespan=matchmaker.running,

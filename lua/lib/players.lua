@@ -1,15 +1,15 @@
 -- Players: the record that says which state each is in, the connection that owns it, and its node.
 
--- The part of a record that deciding takes; nil when there is none. A key of another type is none, too: it must not
--- fail a call that has popped other players before it comes to this one.
+-- The part of a record that decisions need; nil when there is none, also for a key of another type: that must not fail a
+-- call that has popped other players before.
 local function load_player(player)
   local f = redis.pcall('HMGET', POOL .. 'player:' .. player, 'state', 'game_mode', 'connection', 'node', 'operation',
-    'seq', 'loading_session_id', 'enqueued_at', 'resume_token')
+    'seq', 'loading_session_id', 'enqueued_at', 'resume_token', 'ticket')
   if not f[1] then
     return nil
   end
   return { state = f[1], game_mode = f[2], connection = f[3], node = f[4], operation = f[5], seq = f[6],
-    loading_session_id = f[7] or '', enqueued_at = f[8], resume_token = f[9] }
+    loading_session_id = f[7] or '', enqueued_at = f[8], resume_token = f[9], ticket = f[10] or '' }
 end
 
 -- The `seq` at which the record's connection got its player: by a resume, which notes it, or else by its enqueue, which
@@ -33,18 +33,5 @@ end
 
 -- The older connection's node closes it with 4000: Redis alone decides which connection owns a player.
 local function tell_taken_over(player, record)
-  call('PUBLISH', POOL .. 'node:' .. record.node, 'taken_over ' .. player .. ' ' .. record.connection)
-end
-
--- Players are on this node from now on. A node without a lease (Redis lost it) is noted by the negative of the time until
--- which it may take one: should it die before it does, its players would be nobody's.
-local UNLEASED_US = 10000000
-
-local function note_node(node, now_us)
-  call('ZADD', POOL .. 'nodes', 'NX', int(-(now_us + UNLEASED_US)), node)
-end
-
-local function join_node(node, player, now_us)
-  call('SADD', POOL .. 'node_players:' .. node, player)
-  note_node(node, now_us)
+  call(PUBLISH, CHANNELS .. 'node:' .. record.node, 'taken_over ' .. player .. ' ' .. record.connection)
 end

@@ -1,6 +1,7 @@
 -- The pool: every key shares the prefix (and hash tag) of KEYS[1], '<prefix>clock'; the clock stands behind one function.
 
 local POOL = string.sub(KEYS[1], 1, -6)
+local CHANNELS = DATABASE .. POOL -- pub/sub knows no databases
 local call = redis.call
 
 -- Whole numbers beyond 14 digits lose some in Lua's own conversion to text.
@@ -28,6 +29,17 @@ local function next_seq(seq, redis_us)
     return newest
   end
   return int(math.max(seq + 1, redis_us))
+end
+
+-- Remove what is older than this from a sorted set by time: a bounded number, for others trim it too, and the most that one
+-- call adds is less.
+local TRIMMED = 1000
+
+local function trim(key, oldest_us)
+  local old = call('ZRANGEBYSCORE', key, '-inf', '(' .. int(oldest_us), 'LIMIT', 0, TRIMMED)
+  if #old > 0 then
+    call('ZREM', key, unpack(old))
+  end
 end
 
 -- What the items of a call have in common is written once, at its end: one command for each key, whatever it has

@@ -4,6 +4,7 @@ The rules, on one page:
 
 - An actor handles its mailbox one batch at a time: `receive` gets **all messages that wait**, up to `batch_limit`.
   Two hundred requests become one script call; that is where the speed comes from.
+- A mailbox has two lanes. Requests that are upkeep wait in the second; a batch has a few of them, behind all others.
 - `tell` never blocks. A full mailbox raises at the sender, who says beside the call what it does then.
 - `ask` always has a timeout and always ends: with the answer, the receiver's error, `ActorStopped`, or `ActorCrashed`
   for the batch that a receiver crashed on. Asks only point
@@ -25,55 +26,13 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import structlog
 
-from match_server.errors import ActorCrashed, ActorError, ActorStopped, AskTimeout, MailboxFull
+from match_server.actors.request import Request
+from match_server.errors import ActorCrashed, ActorError, ActorStopped, MailboxFull
 
 M = TypeVar("M")
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
-
-
-class Request(Generic[T]):
-    """A message that wants an answer. Whoever handles it calls `answer` or `fail` once; the core does it at a stop."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self) -> None:
-        self._future: asyncio.Future[T] | None = None  # told, not asked: nobody waits
-
-    def answer(self, value: T) -> None:
-        """Give the answer; nothing happens when the asker no longer waits."""
-        if self._future and not self._future.done():
-            self._future.set_result(value)
-
-    def fail(self, error: BaseException) -> None:
-        """End the ask with an error; nothing happens when the asker no longer waits."""
-        if self._future and not self._future.done():
-            self._future.set_exception(error)
-            self._future.exception()  # told to whoever asks; nobody has to
-
-    @property
-    def open(self) -> bool:
-        """Whether it is still to be handled: nobody has answered, and no asker has given up."""
-        return self._future is None or not self._future.done()
-
-    def expect(self, loop: asyncio.AbstractEventLoop, timeout_seconds: float) -> Awaitable[T]:
-        """Be asked: the answer, to be waited for; AskTimeout when there is none in time."""
-        self._future = loop.create_future()
-        return self._result(loop, self._future, timeout_seconds)
-
-    async def _result(self, loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], timeout_seconds: float) -> T:
-        # Not `asyncio.timeout`: that one costs twice as much, and every step of a journey is an ask.
-        timer = loop.call_later(timeout_seconds, self._expire, timeout_seconds)
-        try:
-            return await future
-        finally:
-            timer.cancel()
-            # An error keeps this frame by its traceback, and these keep the error: no circle to collect.
-            del self, future
-
-    def _expire(self, timeout_seconds: float) -> None:
-        self.fail(AskTimeout(f"no answer in {timeout_seconds:g} s"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +61,7 @@ class Ref(Generic[M]):
     @property
     def depth(self) -> int:
         """How many messages wait."""
-        return len(self._cell.mailbox)
+        return self._cell.depth
 
     def tell(self, message: M) -> None:
         """Leave a message. Never blocks.
@@ -136,6 +95,7 @@ class Actor(Generic[M]):
     """Subclass this. The constructor starts nothing; `started` may."""
 
     batch_limit: ClassVar[int] = 250
+    upkeep_limit: ClassVar[int] = 32  # of a batch, beyond that
     _cell: "_Cell[M]"
 
     @property
@@ -147,7 +107,7 @@ class Actor(Generic[M]):
         """Called once, before the first batch."""
 
     async def receive(self, batch: Sequence[M]) -> None:
-        """Handle everything that waited, in order of arrival."""
+        """Handle everything that waited, in order of arrival; upkeep last."""
         raise NotImplementedError
 
     async def stopped(self) -> None:
@@ -189,6 +149,7 @@ class _Cell(Generic[M]):
         "mailbox",
         "name",
         "phase",
+        "upkeep",
     )
 
     def __init__(
@@ -200,6 +161,7 @@ class _Cell(Generic[M]):
         self._factory = factory
         self._limit = limit
         self.mailbox: deque[M] = deque()
+        self.upkeep: deque[M] = deque()  # the second lane
         self.closing = False
         self.done = asyncio.Event()
         self.loop = asyncio.get_running_loop()  # kept: to ask for it is a system call on Python 3.11, at every message
@@ -210,10 +172,15 @@ class _Cell(Generic[M]):
     def put(self, message: M) -> None:
         if self.closing:
             raise ActorStopped(self.name)
-        if len(self.mailbox) >= self._limit:
+        lane = self.upkeep if isinstance(message, Request) and message.upkeep else self.mailbox
+        if len(lane) >= self._limit:
             raise MailboxFull(self.name)
-        self.mailbox.append(message)
+        lane.append(message)
         self._wake()
+
+    @property
+    def depth(self) -> int:
+        return len(self.mailbox) + len(self.upkeep)
 
     def close(self) -> None:
         self.closing = True
@@ -255,8 +222,9 @@ class _Cell(Generic[M]):
                 await asyncio.sleep(min(backoff, supervision.max_backoff_seconds))
         finally:
             self.closing = True
-            self._refuse(self.mailbox, ActorStopped(self.name))
-            self.mailbox.clear()
+            for lane in (self.mailbox, self.upkeep):
+                self._refuse(lane, ActorStopped(self.name))
+                lane.clear()
             del self._factory  # it may hold what holds this cell's address: no circle for the garbage collector
             self.done.set()
             self._system.forget(self)
@@ -271,8 +239,8 @@ class _Cell(Generic[M]):
             while True:
                 if self._failure:
                     raise self._failure
-                if self.mailbox:
-                    batch = self._take(actor.batch_limit)
+                if self.mailbox or self.upkeep:
+                    batch = [*_take(self.mailbox, actor.batch_limit), *_take(self.upkeep, actor.upkeep_limit)]
                     await actor.receive(batch)
                 elif self.closing:
                     break
@@ -293,13 +261,6 @@ class _Cell(Generic[M]):
                 task.cancel()
         return None
 
-    def _take(self, limit: int) -> list[M]:
-        if len(self.mailbox) > limit:
-            return [self.mailbox.popleft() for _ in range(limit)]
-        batch = list(self.mailbox)
-        self.mailbox.clear()
-        return batch
-
     def _say_last(self, actor: Actor[M], error_id: str) -> None:
         """Give a crashed instance its last word; one that fails at that too must not take others along."""
         try:
@@ -313,6 +274,14 @@ class _Cell(Generic[M]):
         for message in messages:
             if isinstance(message, Request):
                 message.fail(error)
+
+
+def _take(lane: deque[M], limit: int) -> list[M]:
+    if len(lane) > limit:
+        return [lane.popleft() for _ in range(limit)]
+    taken = list(lane)
+    lane.clear()
+    return taken
 
 
 class ActorSystem:
@@ -383,10 +352,15 @@ class ActorSystem:
         """Called by a cell that has ended."""
         self._cells.discard(cell)
 
+    @property
+    def depth(self) -> int:
+        """How many messages wait in all mailboxes."""
+        return sum(cell.depth for cell in self._cells)
+
     def depths(self) -> dict[str, int]:
         """How many messages wait in the mailbox of each long-lived actor (the sessions' are added up)."""
         depths: dict[str, int] = {}
         for cell in self._cells:
             kind = cell.name.partition("/")[0]
-            depths[kind] = depths.get(kind, 0) + len(cell.mailbox)
+            depths[kind] = depths.get(kind, 0) + cell.depth
         return depths

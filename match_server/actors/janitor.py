@@ -3,7 +3,7 @@
 Any node's janitor does the work of all: deadlines live in Redis, by Redis' clock, and each is ended by one script.
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TypeAlias
 
 import structlog
@@ -12,16 +12,19 @@ from match_server.actors.allocator import AllocatorMessage, Provision
 from match_server.actors.core import Actor, Ref
 from match_server.actors.subscriber import CatchUpAll, SubscriberMessage
 from match_server.errors import ActorStopped, MailboxFull, StoreUnavailable
+from match_server.matching.game_modes import GameModes
 from match_server.redis_clock import RedisClock
 from match_server.resume_tokens import TokenMint
+from match_server.servers.provider import Order
+from match_server.signing import SigningKeys
 from match_server.store.journey import JourneyStore
-from match_server.store.upkeep import Swept, UpkeepStore
+from match_server.store.upkeep import UpkeepStore
 
 log = structlog.get_logger(__name__)
 
 MAILBOX_LIMIT = 16
 SWEEP_SECONDS = 0.5
-_ADOPTED_PER_SWEEP = 64
+_ADOPT_CALLS = 16  # in a row; what they leave, other nodes or the next sweep take
 
 
 class _Sweep:
@@ -48,29 +51,31 @@ class Janitor(Actor[JanitorMessage]):
         upkeep: UpkeepStore,
         store: JourneyStore,
         tokens: TokenMint,
+        keys: SigningKeys,
         clock: RedisClock,
         allocator: Ref[AllocatorMessage],
         subscriber: Ref[SubscriberMessage],
         listening: Container[str],
-        game_modes: Sequence[str],
+        game_modes: GameModes,
+        describe: Callable[[], str],
         node_lease_seconds: float,
         grace_seconds: float,
-        queue_timeout_seconds: float,
-        observe: Callable[[Swept], None],
+        events_keep: int,
     ) -> None:
-        """`listening` holds the players whom a session of this node attends to; `observe` is told of each sweep."""
+        """`listening` holds the players whom a session of this node attends to."""
         self._upkeep = upkeep
         self._store = store
         self._tokens = tokens
+        self._keys = keys
         self._clock = clock
         self._allocator = allocator
         self._subscriber = subscriber
         self._listening = listening
         self._game_modes = game_modes
+        self._describe = describe
         self._node_lease_seconds = node_lease_seconds
         self._grace_us = int(grace_seconds * 1_000_000)
-        self._queue_timeout_us = int(queue_timeout_seconds * 1_000_000)
-        self._observe = observe
+        self._events_keep = events_keep
         self._known = False  # this node has had a lease
         self._epoch: str | None = None
         self._unattended: set[str] = set()  # at the last look
@@ -96,10 +101,11 @@ class Janitor(Actor[JanitorMessage]):
             log.debug("upkeep_put_off", cause=str(error))
 
     async def _renew(self) -> None:
+        self._keys.learn(await self._upkeep.signing_keys(self._keys.proposed))  # one may have been rotated in
         if not self._tokens.ready:
             self._tokens.learn(await self._upkeep.secret(self._tokens.secret))
         lease_us = int(self._node_lease_seconds * 1_000_000)
-        known = await self._upkeep.renew(lease_us=lease_us, game_modes=self._game_modes)
+        known = await self._upkeep.renew(lease_us=lease_us, game_modes=self._game_modes, info=self._describe())
         if self._known and not known:
             log.warning("node_was_thought_dead")
             self._catch_up_all()
@@ -125,30 +131,58 @@ class Janitor(Actor[JanitorMessage]):
 
     async def _sweep(self) -> None:
         swept = await self._upkeep.sweep(
-            period_us=int(SWEEP_SECONDS * 1_000_000), grace_us=self._grace_us, queue_timeout_us=self._queue_timeout_us
+            period_us=int(SWEEP_SECONDS * 1_000_000),
+            grace_us=self._grace_us,
+            queue_timeout_us=int(self._game_modes.defaults.queue_timeout * 1_000_000),
+            own_graces_us=_us(self._game_modes.own("reconnect_grace_seconds")),
+            own_queue_timeouts_us=_us(self._game_modes.own("queue_timeout_seconds")),
+            events_keep=self._events_keep,
         )
         self._clock.set(swept.redis_us)
         if self._epoch not in {None, swept.epoch}:
             log.warning("redis_may_have_lost_data", epoch=swept.epoch)
             self._tokens.learn(await self._upkeep.secret(self._tokens.secret))
+            self._keys.learn(await self._upkeep.signing_keys(self._keys.proposed))
             self._catch_up_all()
         self._epoch = swept.epoch
         if not swept.acted:
             log.info("clock_stood_still", seconds=round(swept.gap_seconds, 3))
-        self._observe(swept)
         if swept.more:
             self.ref.tell(_Sweep())
         if swept.dead_nodes:
             log.warning("nodes_dead", nodes=swept.dead_nodes)
-        if swept.lost_servers:
-            log.warning("servers_lost", servers=swept.lost_servers, sessions=swept.lost_sessions)
+        for match in swept.without_slot:
+            log.warning(
+                "allocation_failed",
+                loading_session_id=match.loading_session_id,
+                game_mode=match.game_mode,
+                players=match.players,
+                attempts=len(match.tried),
+                server_ids=match.tried,
+                reason="no_free_slot",
+            )
+        for server in swept.lost_servers:
+            log.warning("server_lost", server_id=server.server_id, sessions=server.sessions)
+        for lost in swept.lost_events:
+            log.error("events_lost", sink=lost.sink, first=lost.first, last=lost.last)
         if swept.acted:
             await self._adopt()
 
     async def _adopt(self) -> None:
-        for order in await self._store.adopt(_ADOPTED_PER_SWEEP):
-            log.info("allocation_adopted", loading_session_id=order.loading_session_id, attempt=order.attempt)
-            try:
-                self._allocator.tell(Provision(order))
-            except (MailboxFull, ActorStopped):
-                log.warning("allocation_left_to_its_lease", loading_session_id=order.loading_session_id)
+        for _ in range(_ADOPT_CALLS):
+            orders, more = await self._store.adopt()
+            for order in orders:
+                self._take_over(order)
+            if not more:
+                break
+
+    def _take_over(self, order: Order) -> None:
+        log.info("allocation_adopted", loading_session_id=order.loading_session_id, attempt=order.attempt)
+        try:
+            self._allocator.tell(Provision(order))
+        except (MailboxFull, ActorStopped):
+            log.warning("allocation_left_to_its_lease", loading_session_id=order.loading_session_id)
+
+
+def _us(seconds_by_mode: Mapping[str, float]) -> dict[str, int]:
+    return {game_mode: int(seconds * 1_000_000) for game_mode, seconds in seconds_by_mode.items()}

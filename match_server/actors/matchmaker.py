@@ -11,9 +11,12 @@ from typing import TypeAlias
 import structlog
 
 from match_server.actors.allocator import AllocatorMessage, Provision
-from match_server.actors.core import Actor, Ref, Request
-from match_server.config import GameMode
+from match_server.actors.core import Actor, Ref
+from match_server.actors.request import Request
 from match_server.errors import ActorStopped, MailboxFull, StoreUnavailable
+from match_server.events.node import Events, MatchesFormed, MatchLoaded, RulesRefused, SlotLacking
+from match_server.matching.game_modes import GameModes
+from match_server.servers.provider import Order
 from match_server.store.journey import (
     Answer,
     CatchUp,
@@ -23,7 +26,6 @@ from match_server.store.journey import (
     JourneyStore,
     Leave,
     Matched,
-    Order,
     Readied,
     Ready,
     Reassert,
@@ -53,12 +55,12 @@ class JourneyRequest(Request[Answer]):
     __slots__ = ("item",)
 
     def __init__(self, item: "Enqueue | Ready | Leave | Hold | Resume | CatchUp | Reassert") -> None:
-        super().__init__()
+        super().__init__(upkeep=isinstance(item, CatchUp | Reassert))
         self.item = item
 
 
 class Tick:
-    """Try to form matches, and to place ready ones."""
+    """Try to form matches, and to place ready ones (actors/ticker.py)."""
 
     __slots__ = ()
 
@@ -73,70 +75,69 @@ class Matchmaker(Actor[MatchmakerMessage]):
     def __init__(
         self,
         *,
-        game_mode: GameMode,
+        game_mode: str,
+        modes: GameModes,
         store: JourneyStore,
         allocator: Ref[AllocatorMessage],
-        tick_seconds: float,
         match_on_enqueue: bool,
-        observe: Callable[[Matched], None],
-        observe_loading: Callable[[float], None],
-        observe_left: Callable[[], None],
+        changed: Callable[[], None],
+        events: Events,
     ) -> None:
-        """What the observers are told.
-
-        `observe`: each TryMatch that formed something; `observe_loading`: the seconds a match loaded; `observe_left`:
-        each match that was cancelled because a player left it.
-        """
-        self._mode = game_mode
+        """`changed`: players may have come or gone, which a proposer wants to know, if the mode has one."""
+        self._game_mode = game_mode
+        self._modes = modes
         self._store = store
         self._allocator = allocator
-        self._tick_seconds = tick_seconds
         self._match_on_enqueue = match_on_enqueue
-        self._observe = observe
-        self._observe_loading = observe_loading
-        self._observe_left = observe_left
+        self._changed = changed
+        self._events = events
         self._more = False  # the last TryMatch left a match to be formed
         self._unplaced = 0  # ready matches of this mode that wait for a slot, as the last TryMatch saw it
 
-    async def started(self) -> None:
-        """Tick from now on."""
-        self.every(self._tick_seconds, lambda: TICK)
-
     async def receive(self, batch: Sequence[MatchmakerMessage]) -> None:
         """One round trip for the whole batch. A Redis out of reach is the answer to every request in it."""
-        step, requests = Step(), _Requests()
+        mode = self._modes[self._game_mode]
+        deadlines = self._modes.deadlines(mode.name)
+        step, requests = Step(closed=self._modes.is_closed(mode.name)), _Requests()
+        step.loading_timeout_us = int(deadlines.loading_timeout * 1_000_000)
+        step.wait_us = int(deadlines.allocation_wait * 1_000_000)
         ticked = False
         for message in batch:
             if isinstance(message, Tick):
                 ticked = True
             elif message.open:
                 requests.sort(message, step)
-        # Anything that may have put players into the queue may have filled a match.
-        filled = step.enqueues or step.resumes or step.leaves or step.reasserts
-        if ticked or (self._match_on_enqueue and filled):
-            step.match = _TRIES_FOR_MORE if self._more else 1
-        step.place = ticked and self._unplaced > 0
-        if not (step.match or requests.any):
+        step.rules_version = mode.rules_version
+        step.match = 0 if mode.by_rules or step.closed else self._tries(step, ticked=ticked)
+        step.place = ticked and (self._unplaced > 0 or mode.by_rules or step.closed)
+        if not (step.match or step.place or requests.any):
             return
         try:
-            result = await self._store.step(self._mode.name, self._mode.players, step)
+            result = await self._store.step(mode.name, mode.players, step)
         except StoreUnavailable as error:
             requests.fail(error)
             return
         requests.answer(result)
-        for left in result.leaves:
-            if isinstance(left, Answer) and left.code == "ok" and left.fields[1:] not in {(), ("",)}:
-                self._observe_left()
+        if self._match_on_enqueue and _may_fill(step):
+            self._changed()
         self._allocate(result)
         if step.match:
             self._after_match(result.matched)
+        elif step.place:
+            self._unplaced = len(result.placed)  # while some find a slot, more may
+
+    def _tries(self, step: Step, *, ticked: bool) -> int:
+        """How many calls of try_match go with a step of a random mode."""
+        if not (ticked or (self._match_on_enqueue and _may_fill(step))):
+            return 0
+        return _TRIES_FOR_MORE if self._more else 1
 
     def _allocate(self, result: StepResult) -> None:
         for readied in result.readies:
             if not isinstance(readied, Readied):
                 continue
             if readied.loading_ms is not None:
-                self._observe_loading(readied.loading_ms / 1000)
+                self._events.record(MatchLoaded(self._game_mode, readied.loading_ms / 1000))
                 self._unplaced += readied.order is None
             if readied.order:
                 self._provision(readied.order)
@@ -152,14 +153,22 @@ class Matchmaker(Actor[MatchmakerMessage]):
 
     def _after_match(self, matched: Matched) -> None:
         self._unplaced, self._more = matched.unplaced, matched.more
+        if matched.rules_differ:
+            self._events.record(RulesRefused(self._game_mode))
         if matched.formed:
-            self._observe(matched)
-            log.debug("matches_formed", game_mode=self._mode.name, count=matched.formed)
+            self._events.record(MatchesFormed(self._game_mode, matched.formed, matched.waits_us))
+        if matched.lacks_slot:
+            self._events.record(SlotLacking(self._game_mode))
         if matched.more:
             try:
                 self.ref.tell(TICK)
             except (MailboxFull, ActorStopped):
-                log.debug("tick_left_out", game_mode=self._mode.name)  # the periodic one comes soon enough
+                log.debug("tick_left_out", game_mode=self._game_mode)  # the next one comes soon enough
+
+
+def _may_fill(step: Step) -> bool:
+    """Anything that may have put players into the queue may have filled a match."""
+    return bool(step.enqueues or step.resumes or step.leaves or step.reasserts)
 
 
 class _Requests:

@@ -11,29 +11,33 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from match_server import protocol
+from match_server.actors.client import Client
 from match_server.actors.core import Actor
-from match_server.actors.desk import Desk, SessionContext
-from match_server.actors.matchmaker import InternalError
-from match_server.actors.port import (
+from match_server.actors.mailbox import (
     CatchUp,
     Closed,
     DeliverLate,
     Frame,
+    Identity,
     Inbound,
-    Port,
+    Mailbox,
     SessionMessage,
     Socket,
     TakenOver,
 )
-from match_server.actors.told import LateFrames, Told
+from match_server.actors.matchmaker import InternalError
+from match_server.actors.parts import REFUSALS, PartRefused, read_part
+from match_server.actors.seen import LateFrames, Seen
+from match_server.actors.services import Services, SessionContext
 from match_server.errors import ActorError, CloseCode, ErrorCode, InvalidMessage, StoreUnavailable
+from match_server.events.node import FrameDelivered
+from match_server.resume_tokens import part_of
 from match_server.store import journey
 from match_server.store.journey import Answer
 
 log = structlog.get_logger(__name__)
 
 MAILBOX_LIMIT = 512
-RETRY_AFTER_SECONDS = 1.0
 STOPPING_GRACE_SECONDS = 30.0
 _CATCH_UP_RETRY_SECONDS = 0.25
 
@@ -41,17 +45,18 @@ _CATCH_UP_RETRY_SECONDS = 0.25
 class Session(Actor[SessionMessage]):
     """A player's connection to the matchmaker."""
 
-    def __init__(self, *, context: SessionContext, port: Port, socket: Socket, subject: str | None) -> None:
-        """`subject` is the only player that this connection may speak for, when players are authenticated."""
+    def __init__(self, *, context: SessionContext, mailbox: Mailbox, socket: Socket, identity: Identity | None) -> None:
+        """`identity` names the only player that this connection may speak for, when players are authenticated."""
         self._context = context
-        self._port = port
+        self._mailbox = mailbox
         self._socket = socket
-        self._subject = subject
-        self._connection = port.connection
-        self._desk = Desk(context, port)
-        self._journey: Told | None = None
+        self._identity = identity
+        self._client = Client(socket, identity, context.events)
+        self._connection = mailbox.connection
+        self._services = Services(context, mailbox)
+        self._journey: Seen | None = None
         self._late = LateFrames()
-        self._asking_again: Told | None = None  # the journey whose record is asked for until Redis answers
+        self._asking_again: Seen | None = None  # the journey whose record is asked for until Redis answers
 
     async def receive(self, batch: Sequence[SessionMessage]) -> None:
         """Handle messages one after the other."""
@@ -72,18 +77,17 @@ class Session(Actor[SessionMessage]):
 
     def crashed(self, error_id: str) -> None:
         """End this connection alone. Its player is held, not lost: the client may resume."""
-        failed = "this connection failed; reconnect"
-        self._socket.send(protocol.error_frame(ErrorCode.INTERNAL_ERROR, failed, error_id=error_id))
+        self._client.refuse(ErrorCode.INTERNAL_ERROR, "this connection failed; reconnect", error_id=error_id)
         self._socket.close(CloseCode.INTERNAL)
-        self._desk.unsubscribe()
+        self._services.unsubscribe()
         if self._journey and self._journey.running:
-            self._desk.leave_to_hold(self._journey.game_mode, self._journey.player_id, STOPPING_GRACE_SECONDS)
+            self._services.leave_to_hold(self._journey.game_mode, self._journey.player_id, STOPPING_GRACE_SECONDS)
 
     # --- what the client asks ---
 
     async def _handle(self, message: protocol.ClientMessage | InvalidMessage, asked_us: int) -> None:
         if isinstance(message, InvalidMessage):
-            self._refuse(ErrorCode.INVALID_MESSAGE, str(message))
+            self._client.refuse(ErrorCode.INVALID_MESSAGE, str(message))
             return
         try:
             match message:
@@ -95,73 +99,99 @@ class Session(Actor[SessionMessage]):
                     await self._loading_complete(message)
                 case protocol.Resume():
                     await self._resume(message, asked_us)
+                case protocol.AskStatus():
+                    self._socket.send(protocol.encode(await self._context.status.answer(self._journey)))
         except (StoreUnavailable, ActorError):
-            # The request may have taken effect; the frames that follow, or a repeat of it, will say.
-            busy = f"{message.type} could not be carried out now; repeat it"
-            self._socket.send(
-                protocol.error_frame(ErrorCode.SERVER_BUSY, busy, retry_after_seconds=RETRY_AFTER_SECONDS)
-            )
+            self._client.refuse_for_now(message.type)
         except InternalError as error:
             failed = f"{message.type} failed on our side"
-            self._socket.send(protocol.error_frame(ErrorCode.INTERNAL_ERROR, failed, error_id=error.error_id))
+            self._client.refuse(ErrorCode.INTERNAL_ERROR, failed, error_id=error.error_id)
 
     async def _enqueue(self, message: protocol.Enqueue, asked_us: int) -> None:
-        if not self._may_speak_for(message.player_id):
+        if not (self._client.may_speak_for(message.player_id, self._journey) and self._client.may_begin()):
             return
-        if message.game_mode not in self._context.matchmakers:
-            self._refuse(ErrorCode.INVALID_GAME_MODE, f"game_mode: expected one of {self._context.mode_names}")
+        part = read_part(self._context.modes, message, self._identity)
+        if isinstance(part, PartRefused):
+            self._client.refuse(part.code, part.message)
             return
         if self._journey and self._journey.running and self._journey.state != "unsure":
             # The client knows that its journey runs. Redis may not: emptied, it would begin a new one; so it would
             # where the match is found already and the client is yet to be told.
-            self._refuse(ErrorCode.ALREADY_IN_QUEUE, _REFUSALS["already_in_queue"])
+            self._client.refuse(ErrorCode.ALREADY_IN_QUEUE, REFUSALS["already_in_queue"])
             return
         if not self._context.tokens.ready:
             raise StoreUnavailable("the pool's secret is not known yet")
-        token = self._context.tokens.mint(message.player_id, message.game_mode)
-        item = journey.Enqueue(message.player_id, self._connection, self._desk.next_operation(), token, asked_us)
+        token = self._context.tokens.mint(message.player_id, message.game_mode, part)
+        operation = self._services.next_operation()
+        estimate = self._context.status.estimate_for_ticket(message.game_mode, part)
+        item = journey.Enqueue(message.player_id, self._connection, operation, token, asked_us, part, estimate)
         before, answer = await self._claim(message.game_mode, item)
+        if answer.code == "elsewhere":
+            self._undo_claim(before, message.player_id, disproved=True)
+            await self._enqueued_elsewhere(message, answer, asked_us)
+        else:
+            await self._enqueued(message, before, answer)
+
+    async def _enqueued(self, message: protocol.Enqueue, before: Seen | None, answer: Answer) -> None:
         if answer.fields:
             # This connection owns the player. What the channel brought before its `queued` was for another owner.
-            token, seq, enqueued_at, epoch, queued = answer.fields
+            token, seq, enqueued_at, epoch, frame = answer.fields
             self._context.clock.at_least(int(seq))  # a client that is told so may close, and claim anew, at once
             if before is None or not before.running or before.state == "unsure":
-                self._journey = Told(message.player_id, message.game_mode, token, enqueued_at, epoch, seq=int(seq) - 1)
+                self._socket.claimed()
+                own = Seen(message.player_id, message.game_mode, token, enqueued_at, epoch)
+                own.seq, own.part = int(seq) - 1, part_of(token)
+                self._journey = own
                 # The channel brings it, too; but it may lose it, and an emptied Redis could not repeat it.
-                self._deliver(message.player_id, queued.encode())
+                self._deliver(message.player_id, frame.encode())
         else:
-            self._stand_back(before, message.player_id, disproved=True)
+            self._undo_claim(before, message.player_id, disproved=True)
         if answer.code == "stale":
             raise StoreUnavailable("overtaken by its own repeat, or by another connection's claim")
-        if answer.code != "queued":
-            self._refuse(ErrorCode(answer.code), _REFUSALS[answer.code])
-            if self._journey is not before:  # an earlier enqueue took effect unseen, and its frames were dropped
-                await self._catch_up()
+        if answer.code not in {"queued", "gathering", "held"}:
+            self._client.refuse(ErrorCode(answer.code), REFUSALS[answer.code])
+        if answer.code not in {"queued", "gathering"} and self._journey is not before:
+            # An earlier enqueue took effect unseen: its frames were dropped, and its player may be held by now.
+            await self._catch_up()
+
+    async def _enqueued_elsewhere(self, message: protocol.Enqueue, answer: Answer, asked_us: int) -> None:
+        """Another connection has the player. Whoever has proved to be that player takes it over as by `resume`.
+
+        Its game crashed, say, and was started again without the resume token.
+        """
+        state, game_mode, token = answer.fields
+        if not self._client.authenticated:
+            self._client.refuse(ErrorCode.ALREADY_IN_QUEUE, REFUSALS["already_in_queue"])
+        elif game_mode != message.game_mode:
+            words = f"this player is {state} in {game_mode}; dequeue there first"
+            self._client.refuse(ErrorCode.ALREADY_IN_QUEUE, words, state=state, game_mode=game_mode)
+        elif not await self._take_up(message.player_id, token, asked_us):
+            raise StoreUnavailable("that journey has just ended")
 
     async def _dequeue(self, message: protocol.Dequeue) -> None:
         current = self._journey
         if message.game_mode is not None and message.game_mode not in self._context.matchmakers:
-            self._refuse(ErrorCode.INVALID_GAME_MODE, f"game_mode: expected one of {self._context.mode_names}")
+            self._client.refuse(ErrorCode.INVALID_GAME_MODE, f"game_mode: expected one of {self._context.mode_names}")
             return
         if current is None or current.state == "over":
-            self._refuse(ErrorCode.NOT_IN_QUEUE, "there is nothing to leave")
+            self._client.refuse(ErrorCode.NOT_IN_QUEUE, "there is nothing to leave")
             return
         if message.player_id not in {None, current.player_id}:
-            self._refuse(ErrorCode.INVALID_MESSAGE, "player_id: expected this connection's own player, or none")
+            self._client.refuse(ErrorCode.INVALID_MESSAGE, "player_id: expected this connection's own player, or none")
             return
         if message.game_mode not in {None, current.game_mode}:
-            self._refuse(ErrorCode.INVALID_MESSAGE, f"game_mode: expected {current.game_mode}, or none")
+            self._client.refuse(ErrorCode.INVALID_MESSAGE, f"game_mode: expected {current.game_mode}, or none")
             return
-        answer = await self._insist(
+        answer = await self._ask_until_done(
             current,
-            lambda: journey.Leave(current.player_id, self._connection, self._desk.next_operation(), "requested"),
+            lambda: journey.Leave(current.player_id, self._connection, self._services.next_operation(), "requested"),
         )
         if answer.code == "too_late":
             state, loading_session_id = answer.fields
             text = "the match is made; it can no longer be left"
-            self._refuse(ErrorCode.TOO_LATE, text, state=state, loading_session_id=loading_session_id)
+            self._client.refuse(ErrorCode.TOO_LATE, text, state=state, loading_session_id=loading_session_id)
         elif answer.code == "not_in_queue":
-            self._refuse(ErrorCode.NOT_IN_QUEUE, "there is nothing to leave")
+            self._client.refuse(ErrorCode.NOT_IN_QUEUE, "there is nothing to leave")
         elif answer.fields:
             # The channel brings it, too; but a client may enqueue anew before that.
             self._deliver(current.player_id, answer.fields[0].encode())
@@ -169,78 +199,81 @@ class Session(Actor[SessionMessage]):
     async def _loading_complete(self, message: protocol.LoadingComplete) -> None:
         current = self._journey
         if current is None:
-            self._refuse(ErrorCode.NOT_IN_QUEUE, "there is no match to load")
+            self._client.refuse(ErrorCode.NOT_IN_QUEUE, "there is no match to load")
             return
         if current.state == "matched" and current.loading_session_id == message.loading_session_id:
             return  # a repeat; an emptied Redis would not know it
-        answer = await self._insist(
+        answer = await self._ask_until_done(
             current, lambda: journey.Ready(current.player_id, self._connection, message.loading_session_id)
         )
         if answer.code == "wrong_session_id":
-            self._refuse(ErrorCode.WRONG_SESSION_ID, "loading_session_id: not this player's loading session")
+            self._client.refuse(ErrorCode.WRONG_SESSION_ID, "loading_session_id: not this player's loading session")
         elif answer.code == "not_in_queue":
-            self._refuse(ErrorCode.NOT_IN_QUEUE, "there is no match to load")
+            self._client.refuse(ErrorCode.NOT_IN_QUEUE, "there is no match to load")
 
     async def _resume(self, message: protocol.Resume, asked_us: int) -> None:
-        if not self._may_speak_for(message.player_id):
+        if not self._client.may_speak_for(message.player_id, self._journey):
             return
-        tokens = self._context.tokens
-        if not tokens.ready:
+        if not self._context.tokens.ready:
             raise StoreUnavailable("the pool's secret is not known yet")
-        token = message.resume_token
-        game_mode = token.partition("~")[0]
-        if game_mode not in self._context.matchmakers:
-            self._refuse(ErrorCode.INVALID_RESUME_TOKEN, "resume_token: not valid for this player; enqueue anew")
-            return
+        if message.resume_token.partition("~")[0] not in self._context.matchmakers:
+            self._client.refuse(ErrorCode.INVALID_RESUME_TOKEN, "resume_token: not valid for this player; enqueue anew")
+        elif not await self._take_up(message.player_id, message.resume_token, asked_us):
+            self._client.refuse(
+                ErrorCode.INVALID_RESUME_TOKEN, "resume_token: the player's place is gone; enqueue anew"
+            )
+
+    async def _take_up(self, player_id: str, token: str, asked_us: int) -> bool:
+        """Go on with the journey of this token; False when it is gone."""
         # A signature that this node does not know may still stand in the record, which then is the proof.
-        proven = tokens.verify(message.player_id, token)
+        proven = self._context.tokens.verify(player_id, token)
         made_at_us = proven.made_at_ms * 1000 if proven else ""
-        node, operation = self._context.node, self._desk.next_operation()
+        node, operation = self._context.node, self._services.next_operation()
+        game_mode, part = token.partition("~")[0], proven.part if proven else ""
         item = journey.Resume(
-            message.player_id, self._connection, node, operation, token, game_mode, made_at_us, asked_us
+            player_id, self._connection, node, operation, token, game_mode, made_at_us, asked_us, part
         )
         before, answer = await self._claim(game_mode, item)
         if answer.code != "ok":
-            self._stand_back(before, message.player_id, disproved=False)
+            self._undo_claim(before, player_id, disproved=False)
             if answer.code == "stale":
                 raise StoreUnavailable("overtaken by another connection's claim")
-            self._refuse(ErrorCode.INVALID_RESUME_TOKEN, "resume_token: the player's place is gone; enqueue anew")
-            return
+            return False
         game_mode, enqueued_at, epoch, resumed, frame = answer.fields
-        self._journey = Told(message.player_id, game_mode, token, enqueued_at, epoch)
-        self._deliver(message.player_id, resumed.encode())
+        self._socket.claimed()
+        self._journey = Seen(player_id, game_mode, token, enqueued_at, epoch, part=part_of(token))
+        self._deliver(player_id, resumed.encode())
         self._context.clock.at_least(self._journey.claimed_seq)
-        self._deliver(message.player_id, frame.encode())
+        self._deliver(player_id, frame.encode())
+        log.info("player_resumed", player_id=player_id, connection=self._connection)
+        return True
 
-    async def _claim(self, game_mode: str, item: "journey.Enqueue | journey.Resume") -> tuple[Told | None, Answer]:
+    async def _claim(self, game_mode: str, item: "journey.Enqueue | journey.Resume") -> tuple[Seen | None, Answer]:
         """Ask for a player.
 
         Without an answer this connection is unsure: it passes no frame on, but when it ends it leaves, which changes
         nothing if the player was never its own.
         """
-        await self._desk.subscribe(item.player_id)
+        await self._services.subscribe(item.player_id)
         before = self._journey
         if before is None or not before.running:
-            self._journey = Told(item.player_id, game_mode, state="unsure")
-        return before, await self._desk.ask(game_mode, item)
+            self._journey = Seen(item.player_id, game_mode, state="unsure")
+        return before, await self._services.ask(game_mode, item)
 
-    def _stand_back(self, before: Told | None, player_id: str, *, disproved: bool) -> None:
+    def _undo_claim(self, before: Seen | None, player_id: str, *, disproved: bool) -> None:
         """Redis refused the claim: what this connection had before it still stands, unless that is disproved, too."""
         self._journey = None if before and before.state == "unsure" and disproved else before
         if self._journey is None or self._journey.player_id != player_id:
-            self._desk.unsubscribe()
+            self._services.unsubscribe()
 
     # --- what comes back ---
 
     def _deliver(self, player_id: str, data: bytes) -> None:
         """Pass a frame on, once and in order; one that this connection has no right to, or had before, is dropped."""
-        accepted = self._journey.accept(player_id, data) if self._journey else None
-        if accepted:
+        if self._journey and (accepted := self._journey.accept(player_id, data)):
             kind, frame = accepted
-            log = self._context.log
-            tell = log.debug if kind in {"queued", "start_loading", "match_found"} else log.info  # the usual course
-            tell("player_told", type=kind, player_id=player_id, connection=self._connection)
-            self._context.observe_delivery(kind)
+            self._context.events.record(FrameDelivered(kind, player_id, self._connection))
+            self._context.status.told(self._journey, kind)
             self._socket.send(frame)
 
     async def _catch_up(self) -> None:
@@ -254,10 +287,10 @@ class Session(Actor[SessionMessage]):
             return
         if self._late:  # what Redis said last must have been said on before it is asked again
             current.behind = True  # and no frame that waits in between: what is lost may have come before it
-            self._port.catch_up()
+            self._mailbox.catch_up()
             return
         try:
-            answer = await self._desk.ask(current.game_mode, current.look(self._connection))
+            answer = await self._services.ask(current.game_mode, current.look(self._connection))
             if answer.code == "behind":
                 await self._reassert(current)
                 current.behind = False
@@ -272,21 +305,21 @@ class Session(Actor[SessionMessage]):
             return
         current.behind = False
         if answer.code == "taken_over":
-            self._let_go(current.player_id)
+            self._release(current.player_id)
         else:
             self._keep_late(answer.fields)
 
-    async def _ask_again(self, current: Told) -> None:
+    async def _ask_again(self, current: Seen) -> None:
         """Ask for another catch-up, until one succeeds or the journey is another."""
         while current.behind and self._journey is current:
             await asyncio.sleep(_CATCH_UP_RETRY_SECONDS)
-            self._port.catch_up()
+            self._mailbox.catch_up()
         self._asking_again = None
 
-    async def _reassert(self, current: Told) -> None:
+    async def _reassert(self, current: Seen) -> None:
         """Redis has lost the player, or what it was told; or this node was thought dead. Put it back."""
-        item = current.reassertion(self._connection, self._context.node, self._desk.next_operation())
-        answer = await self._desk.ask(current.game_mode, item)
+        item = current.reassertion(self._connection, self._context.node, self._services.next_operation())
+        answer = await self._services.ask(current.game_mode, item)
         match answer.code:
             case "ok":
                 current.epoch = answer.fields[0]
@@ -295,7 +328,7 @@ class Session(Actor[SessionMessage]):
                 current.epoch = answer.fields[0]
                 self._deliver_all([frame.encode() for frame in answer.fields[1:]])
             case "taken_over":
-                self._let_go(current.player_id)
+                self._release(current.player_id)
             case "gone":
                 gone = protocol.Dequeued(seq=current.seq + 1, reason="disconnected")
                 self._deliver(current.player_id, protocol.encode(gone).encode())
@@ -303,7 +336,7 @@ class Session(Actor[SessionMessage]):
     def _keep_late(self, frames: Sequence[str]) -> None:
         self._late.keep(frames)
         if frames:
-            self._port.deliver_late()
+            self._mailbox.deliver_late()
 
     def _deliver_in_order(self, frame: Frame) -> None:
         if self._journey and self._journey.behind:
@@ -311,7 +344,7 @@ class Session(Actor[SessionMessage]):
         self._deliver_all(self._late.before(frame.data))
         self._deliver(frame.player_id, frame.data)
         if self._journey and self._journey.behind:
-            self._port.catch_up()
+            self._mailbox.catch_up()
 
     def _deliver_all(self, frames: Sequence[bytes]) -> None:
         for frame in frames:
@@ -322,67 +355,45 @@ class Session(Actor[SessionMessage]):
         """Another connection took the player over. By now this one may have resumed it: ask (docs/races.md, 13b)."""
         current = self._journey
         if current and current.player_id == player_id and current.state != "unsure":
-            answer = await self._desk.carry_out(current.game_mode, current.look(self._connection))
+            answer = await self._services.carry_out(current.game_mode, current.look(self._connection))
             if answer.code == "taken_over":
-                self._let_go(player_id)
+                self._release(player_id)
 
-    def _let_go(self, player_id: str) -> None:
+    def _release(self, player_id: str) -> None:
         """Another connection owns this player: nothing that this one does may touch it any more."""
         if self._journey and self._journey.player_id == player_id:
             self._journey = None
-            self._desk.unsubscribe()
+            self._services.unsubscribe()
             self._socket.close(CloseCode.TAKEN_OVER)
             log.info("player_taken_over", player_id=player_id, connection=self._connection)
 
     # --- the end ---
 
-    async def _leave(self, *, left: bool, grace_seconds: float) -> None:
+    async def _leave(self, *, left: bool, grace_seconds: float | None) -> None:
         current = self._journey
         self._journey = None
         try:
             if current and current.running:
-                item: journey.Leave | journey.Hold
-                if left:
-                    item = journey.Leave(
-                        current.player_id, self._connection, self._desk.next_operation(), "disconnected"
-                    )
-                else:
-                    item = journey.Hold(current.player_id, self._connection, int(grace_seconds * 1_000_000))
-                await self._desk.carry_out(current.game_mode, item)
-                event = "player_left" if left else "player_held"
-                log.info(event, player_id=current.player_id, state=current.state, connection=self._connection)
+                operation = self._services.next_operation()
+                usual = self._context.modes.deadlines(current.game_mode).reconnect_grace
+                grace = usual if grace_seconds is None else grace_seconds
+                item = current.ending(self._connection, operation, left=left, grace_seconds=grace)
+                await self._services.carry_out(current.game_mode, item)
+                of_player = {"player_id": current.player_id, "state": current.state, "connection": self._connection}
+                log.info("player_left" if left else "player_held", **of_player)
         except (InternalError, ActorError):
             # Logged where it happened; or this node stops, and holds whoever is still attributed to it.
             log.debug("leave_left_to_the_node", connection=self._connection)
         finally:
-            self._desk.unsubscribe()
+            self._services.unsubscribe()
             self.ref.stop()
 
     # --- helpers ---
 
-    async def _insist(self, current: Told, make: "Callable[[], journey.Ready | journey.Leave]") -> Answer:
+    async def _ask_until_done(self, current: Seen, make: "Callable[[], journey.Ready | journey.Leave]") -> Answer:
         """Carry out what concerns a running journey. A Redis that knows nothing of it is told, and asked once more."""
-        answer = await self._desk.carry_out(current.game_mode, make())
+        answer = await self._services.carry_out(current.game_mode, make())
         if answer.code == "not_in_queue" and current.running:
             await self._catch_up()
-            answer = await self._desk.carry_out(current.game_mode, make())
+            answer = await self._services.carry_out(current.game_mode, make())
         return answer
-
-    def _may_speak_for(self, player_id: str) -> bool:
-        if self._subject is not None and player_id != self._subject:
-            self._refuse(ErrorCode.UNAUTHORIZED, "player_id: not the player of this connection's token")
-            self._socket.close(CloseCode.UNAUTHORIZED)
-            return False
-        if self._journey and self._journey.running and player_id != self._journey.player_id:
-            self._refuse(ErrorCode.INVALID_MESSAGE, "player_id: expected this connection's own, while its journey runs")
-            return False
-        return True
-
-    def _refuse(self, code: ErrorCode, message: str, **details: str) -> None:
-        self._socket.send(protocol.error_frame(code, message, **details))
-
-
-_REFUSALS = {
-    "already_in_queue": "this player is in the queue or in a match; resume with its token to take it over",
-    "queue_paused": "an operator has paused this game mode",
-}

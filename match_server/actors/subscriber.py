@@ -1,18 +1,20 @@
-"""The subscriber: one per node, the single pub/sub link; from a player's channel to that player's session.
+"""The subscriber: one per node. It owns the node's only pub/sub link, and brings frames from channels to sessions.
 
 A notification is a wake-up, not the truth. When a subscription is renewed, or the node's own heartbeat over the link
 goes missing, sessions are told to catch up from their players' records.
 """
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 import structlog
 from redis import exceptions
 
-from match_server.actors.core import Actor, Request
+from match_server.actors.core import Actor
+from match_server.actors.request import Request
 from match_server.errors import StoreUnavailable
 from match_server.store.pubsub import Notice, PubSubLink
 from match_server.store.upkeep import UpkeepStore
@@ -23,6 +25,7 @@ HEARTBEAT_SECONDS = 1.0
 _MISSED_HEARTBEATS = 2.5
 _RECONNECT_SECONDS = 0.1
 _CATCH_UP_SECONDS = 30.0
+_CATCH_UP_PARTS = 30  # or all sessions of a node would ask at once
 
 
 class Listener(Protocol):
@@ -62,7 +65,7 @@ class Unsubscribe:
 
 
 class CatchUpAll:
-    """Have every session read its player's record: this node was away, or thought to be."""
+    """Have every session read its player's record: this node was away, or others thought so."""
 
     __slots__ = ()
 
@@ -79,11 +82,11 @@ SubscriberMessage: TypeAlias = Subscribe | Unsubscribe | CatchUpAll | _Beat | _P
 
 
 class Subscriptions:
-    """Which sessions listen to which player. It outlives a crashed subscriber, which starts anew from it."""
+    """Which sessions listen to which player. It outlives a crashed subscriber, and the next one starts from it."""
 
     def __init__(self) -> None:
         self.listeners: dict[str, list[Listener]] = {}
-        self.lag_seconds = 0.0  # how long the node's last heartbeat took over the link
+        self.lag_seconds: float | None = None  # of the last heartbeat over the link; None if none comes
         self.confirmed = False  # the node's own channel is subscribed: the link works
 
     def add(self, player_id: str, listener: Listener) -> bool:
@@ -108,8 +111,17 @@ class Subscriber(Actor[SubscriberMessage]):
     """Handles its mailbox in batches: one SUBSCRIBE and one UNSUBSCRIBE command for all that waits."""
 
     def __init__(
-        self, *, link: PubSubLink, upkeep: UpkeepStore, subscriptions: Subscriptions, prefix: str, node: str
+        self,
+        *,
+        link: PubSubLink,
+        upkeep: UpkeepStore,
+        subscriptions: Subscriptions,
+        prefix: str,
+        node: str,
+        heard: Callable[[str], None],
     ) -> None:
+        """`prefix` is what the name of every channel begins with; `heard` gets the inquiries of other nodes."""
+        self._heard_inquiry = heard
         self._link = link
         self._upkeep = upkeep
         self._subscriptions = subscriptions
@@ -117,13 +129,17 @@ class Subscriber(Actor[SubscriberMessage]):
         self._node_channel = f"{prefix}node:{node}"
         self._waiting: dict[str, list[Subscribe]] = {}  # by channel, until its subscription is confirmed
         self._unconfirmed: Counter[str] = Counter()  # commands sent per channel, and not confirmed yet
-        self._heard = 0.0  # when this node last heard itself over the link
+        self._round: list[str] = []  # players whose periodic check is yet to come
+        self._part = 0  # of them are checked at a time
+        self._turn = 0
+        self._heard = 0.0  # when a message of this node itself came over the link, or when the link was opened
+        self._beat_heard = asyncio.get_running_loop().time()  # when its last heartbeat came back, over any link
 
     async def started(self) -> None:
         """Open the link, and keep it open."""
         self.background(self._keep_link())
         self.every(HEARTBEAT_SECONDS, _Beat)
-        self.every(_CATCH_UP_SECONDS, _PeriodicCatchUp)
+        self.every(_CATCH_UP_SECONDS / _CATCH_UP_PARTS, _PeriodicCatchUp)
 
     async def stopped(self) -> None:
         """Close the link."""
@@ -139,8 +155,10 @@ class Subscriber(Actor[SubscriberMessage]):
                     self._add(message, subscribe, unsubscribe)
                 case Unsubscribe():
                     self._remove(message, subscribe, unsubscribe)
-                case CatchUpAll() | _PeriodicCatchUp():
-                    self._catch_up_all()
+                case CatchUpAll():
+                    self._catch_up(self._subscriptions.listeners)
+                case _PeriodicCatchUp():
+                    self._catch_up(self._next_part())
                 case _Beat():
                     await self._beat()
         await self._change(list(subscribe), list(unsubscribe))
@@ -174,10 +192,10 @@ class Subscriber(Actor[SubscriberMessage]):
                 self._unconfirmed.update(subscribe)
                 await self._link.subscribe(subscribe)
         except (exceptions.RedisError, OSError):
-            await self._link.close()  # the reader notices, and makes a new one
+            await self._link.close()  # the reader notices, and opens a new one
 
     async def _keep_link(self) -> None:
-        """Read what comes, over one link after another. Ends only with the actor."""
+        """Read from the link, and open a new one whenever it breaks. Ends only with the actor."""
         while True:
             try:
                 await self._link.open()
@@ -188,7 +206,7 @@ class Subscriber(Actor[SubscriberMessage]):
             except (exceptions.RedisError, OSError) as error:
                 if self._subscriptions.confirmed:
                     log.warning("pubsub_link_broken", error=str(error))
-            finally:  # also when this instance crashes: the next one opens a link of its own
+            finally:  # also when this actor crashes: the next instance opens its own link
                 self._subscriptions.confirmed = False
                 await self._link.close()
             await asyncio.sleep(_RECONNECT_SECONDS)
@@ -212,7 +230,7 @@ class Subscriber(Actor[SubscriberMessage]):
     def _confirmed(self, channel: str) -> None:
         self._unconfirmed[channel] -= 1
         if self._unconfirmed[channel] > 0:
-            return  # let go and asked for again meanwhile: only the last confirmation stands for it
+            return  # unsubscribed and subscribed again meanwhile: only the last confirmation counts
         del self._unconfirmed[channel]
         waiting = self._waiting.pop(channel, [])
         for request in waiting:
@@ -220,7 +238,7 @@ class Subscriber(Actor[SubscriberMessage]):
         asked = {id(request.listener) for request in waiting}
         player_id = channel.removeprefix(self._player_channel)
         for listener in self._subscriptions.listeners.get(player_id, ()):
-            if id(listener) not in asked:  # renewed: frames may have been lost meanwhile
+            if id(listener) not in asked:  # the link is new: frames may have been lost
                 listener.catch_up()
 
     def _handle_own(self, notice: Notice) -> None:
@@ -228,27 +246,50 @@ class Subscriber(Actor[SubscriberMessage]):
         if notice.kind == "subscribe":
             self._subscriptions.confirmed = True
             return
+        if notice.kind == "unsubscribe":  # nobody asked for that
+            raise ConnectionError("the slot of the pool has moved to another server")
         word, *rest = notice.data.decode().split(" ")
         if word == "beat":
+            self._beat_heard = self._heard
             self._subscriptions.lag_seconds = self._heard - float(rest[0])
         elif word == "taken_over":
             player_id, connection = rest
             for listener in list(self._subscriptions.listeners.get(player_id, ())):
                 if listener.connection == connection:
                     listener.taken_over(player_id)
+        elif word in {"ask", "answer"}:
+            self._heard_inquiry(notice.data.decode())
 
     async def _beat(self) -> None:
-        """Send this node's heartbeat to itself. A half-open link raises nothing: only its silence tells."""
+        """Send this node's heartbeat to itself. A half-open link raises no error; it is only silent.
+
+        While no heartbeat comes back, over however many links, every session reads its player's record at each beat
+        (docs/races.md, 27).
+        """
         now = asyncio.get_running_loop().time()
-        if self._link.is_open and now - self._heard > _MISSED_HEARTBEATS * HEARTBEAT_SECONDS:
+        silence_seconds = _MISSED_HEARTBEATS * HEARTBEAT_SECONDS
+        if now - self._beat_heard > silence_seconds:
+            self._subscriptions.lag_seconds = None
+            self._catch_up(self._subscriptions.listeners)
+        if self._link.is_open and now - self._heard > silence_seconds:
             log.warning("pubsub_link_silent", seconds=round(now - self._heard, 1))
             await self._link.close()
         try:
-            await self._upkeep.publish_to_node(f"beat {now}")
+            await self._upkeep.publish(self._node_channel, f"beat {now}")
         except StoreUnavailable:
-            self._heard = now  # Redis itself is away: the link is not to blame for the silence
+            self._heard = now  # Redis itself is away, so the silence says nothing about the link
 
-    def _catch_up_all(self) -> None:
-        for listeners in list(self._subscriptions.listeners.values()):
-            for listener in listeners:
+    def _next_part(self) -> list[str]:
+        """The players whose turn it is: each comes once in a round of `_CATCH_UP_PARTS`."""
+        self._turn += 1
+        if self._turn % _CATCH_UP_PARTS == 0:
+            self._round = list(self._subscriptions.listeners)
+            self._part = math.ceil(len(self._round) / _CATCH_UP_PARTS)
+        turn = self._round[: self._part]
+        del self._round[: self._part]
+        return turn
+
+    def _catch_up(self, players: Iterable[str]) -> None:
+        for player_id in list(players):
+            for listener in self._subscriptions.listeners.get(player_id, ()):
                 listener.catch_up()

@@ -1,9 +1,8 @@
-"""Connections to Redis, with every automatic retry off: a re-sent command could run a script again unseen."""
+"""Connections to Redis, without redis-py's retries: a command that is sent twice could run a script twice unnoticed."""
 
 import asyncio
-import re
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import hiredis
 from redis import exceptions
@@ -18,17 +17,28 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from match_server.config import REDIS_SCHEMES
-from match_server.errors import StoreUnavailable
+from match_server.errors import StoreRefuses, StoreUnavailable
+from match_server.store.primary import Address, Primary, WrongForGood
 
-_PASSWORD_IN_QUERY = re.compile(r"([?&](?:ssl_)?password=)[^&]*")
 _SOCKET_TIMEOUT_SECONDS = 1.5
 _CONNECT_TIMEOUT_SECONDS = 1.0
 _MAX_CONNECTIONS = 64
+# Redis answers so while it cannot work for now; the caller asks again later.
+_NOT_NOW = (
+    "OOM",
+    "READONLY",
+    "BUSY ",  # and no BUSYGROUP
+    "LOADING",
+    "NOREPLICAS",
+    "MISCONF",
+)
+
+# A server of a cluster answers so when it has not carried out the command: another has the slot, or will have it soon.
+ELSEWHERE = (exceptions.AskError, exceptions.TryAgainError, exceptions.ClusterDownError)  # MovedError is an AskError
 
 
 class _OurConnection(AbstractConnection):
-    """A connection whose sends and reads end in time, and which packs commands in C.
+    """A connection with a deadline for each send and read, which packs commands in C.
 
     redis-py's own `socket_timeout` has each send wait in `asyncio.wait_for`. That makes it a task, and on Python 3.11
     it swallows a cancellation that comes while the send ends (python/cpython#86296): a task that is
@@ -36,12 +46,12 @@ class _OurConnection(AbstractConnection):
     """
 
     def pack_command(self, *arguments: Any) -> list[bytes]:
-        """As redis-py's, in an eighth of the time: it joins a command part by part, in Python (decision 0009)."""
+        """As redis-py's, which joins a command part by part in Python, and is slower (decision 0009)."""
         words = arguments[0].split()  # `SCRIPT LOAD` is two
         return [hiredis.pack_command((*words, *arguments[1:]))]
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
-        """As redis-py's; but where uvloop has closed the transport under it, which it says by a RuntimeError."""
+        """As redis-py's; uvloop's RuntimeError for a closed transport becomes a ConnectionError."""
         transport = self._writer.transport if self._writer else None
         try:
             async with asyncio.timeout(_SOCKET_TIMEOUT_SECONDS):
@@ -62,11 +72,26 @@ class _OurConnection(AbstractConnection):
             raise exceptions.TimeoutError(f"Redis says nothing for {_SOCKET_TIMEOUT_SECONDS:g} s") from None
 
 
-class _Tcp(_OurConnection, Connection):
+class _OverTcp(_OurConnection, Connection):
+    """A connection that looks its host up first, and whose deadline does not cancel the lookup.
+
+    uvloop continues a lookup that was cancelled, and asyncio would log its failure each time as never retrieved.
+    """
+
+    async def _connect(self) -> None:
+        lookup = asyncio.get_running_loop().getaddrinfo(self.host, self.port)
+        async with asyncio.timeout(self.socket_connect_timeout):
+            (found,) = await asyncio.shield(asyncio.gather(lookup, return_exceptions=True))
+        if isinstance(found, BaseException):
+            raise found
+        await super()._connect()  # type: ignore[no-untyped-call]  # redis-py leaves it so
+
+
+class _Tcp(_OverTcp):
     """`redis://`."""
 
 
-class _Tls(_OurConnection, SSLConnection):
+class _Tls(_OverTcp, SSLConnection):
     """`rediss://`."""
 
 
@@ -74,41 +99,68 @@ class _Unix(_OurConnection, UnixDomainSocketConnection):
     """`unix://`."""
 
 
+class _ToPrimary(_OverTcp):
+    """A connection to whichever server is the primary when it connects. It sends nothing to one that may be no more."""
+
+    def __init__(self, *, primary: Primary, **options: Any) -> None:
+        super().__init__(**options)
+        self._primary = primary
+
+    async def _connect(self) -> None:
+        self.host, self.port = self._primary.address()
+        await super()._connect()
+        self._primary.connected(self)
+
+    async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
+        """As redis-py's. Raises RedisError, and sends nothing, unless this certainly is the primary."""
+        self._primary.check(Address(self.host, self.port))
+        await super().send_packed_command(*arguments, **options)
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """As redis-py's. An answer that another server is the primary has the next look come soon."""
+        try:
+            return await super().read_response(*arguments, **options)
+        except ELSEWHERE:
+            self._primary.look_soon()
+            raise
+
+
+class _TcpToPrimary(_ToPrimary):
+    """`redis+sentinel://`."""
+
+
+class _TlsToPrimary(_ToPrimary, SSLConnection):
+    """`rediss+sentinel://`."""
+
+
 _OURS = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
+_TO_PRIMARY: Mapping[type[AbstractConnection], type[_ToPrimary]] = {
+    Connection: _TcpToPrimary,
+    SSLConnection: _TlsToPrimary,
+}
 
 
-def check_url(url: str) -> None:
-    """Raise ValueError unless this is the URL of a Redis that the store can use."""
-    if not url.startswith(REDIS_SCHEMES):
-        raise ValueError(f"expected {', '.join(REDIS_SCHEMES)}, not {urlsplit(url).scheme or 'no scheme'}")
+def connect(url: str, primary: Primary | None = None) -> Redis:
+    """A client for one Redis, or for the `primary` of several; the host in the URL is then not used.
 
-
-def redact(url: str) -> str:
-    """The URL without its password, for logs; redis-py takes one in the query, too."""
-    url = _PASSWORD_IN_QUERY.sub(r"\1***", url)
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
-
-
-def connect(url: str) -> Redis:
-    """A client for one Redis. It connects when first used.
+    It connects when first used.
 
     RESP2, since redis-py's maintenance notifications on RESP3 can shift the replies of a pooled connection.
     """
-    check_url(url)
-    pool = BlockingConnectionPool.from_url(  # a burst of operators' reads waits for its turn
+    pool = BlockingConnectionPool.from_url(  # waits for a free connection when operators read a lot at once
         url,
         max_connections=_MAX_CONNECTIONS,
         timeout=_SOCKET_TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
         socket_connect_timeout=_CONNECT_TIMEOUT_SECONDS,
     )
-    pool.connection_class = _OURS[pool.connection_class]
-    # Behind the URL, whose query would win. For the timeout see _OurConnection.
+    # Set last, since the URL's query may set them too. For the timeout see _OurConnection.
     pool.connection_kwargs |= {"protocol": 2, "socket_timeout": None}
+    if primary:
+        pool.connection_class = _TO_PRIMARY[pool.connection_class]
+        pool.connection_kwargs |= {"primary": primary}
+    else:
+        pool.connection_class = _OURS[pool.connection_class]
     return Redis.from_pool(pool)  # which closes with the client
 
 
@@ -122,9 +174,34 @@ async def command(client: Redis, *arguments: Any) -> Any:
     """Send one command, and return its reply as Redis gave it.
 
     Raises:
-        StoreUnavailable: Redis gave no answer.
+        StoreUnavailable: Redis gave no answer, or cannot work now.
+        StoreRefuses: Redis refuses the command, or this user, for good.
     """
     try:
         return await client.execute_command(*arguments)  # type: ignore[no-untyped-call]  # redis-py leaves it so
     except (exceptions.RedisError, OSError) as error:
-        raise StoreUnavailable(str(error)) from error
+        raise unavailable(error) from error
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """The exception for an error of redis-py's, or of a connection; its text says what is wrong with Redis."""
+    if isinstance(error.__cause__, exceptions.RedisError):  # met while connecting: redis-py calls all of it connection
+        error = error.__cause__
+    said = error.args[0] if isinstance(error, exceptions.RedisError) and error.args else error
+    if isinstance(error, WrongForGood):
+        return StoreRefuses(str(said))
+    if isinstance(error, exceptions.AuthenticationError):
+        return StoreRefuses(f"Redis refuses the user or the password: {said}")
+    if isinstance(error, ELSEWHERE):
+        return StoreUnavailable(f"Redis cannot work now: {error.status_code} {said}")
+    if is_for_now(error):
+        return StoreUnavailable(f"Redis cannot work now: {said}")
+    if isinstance(error, exceptions.ResponseError):
+        return StoreRefuses(f"Redis refuses: {said}")
+    return StoreUnavailable(f"Redis does not answer: {said}")
+
+
+def is_for_now(error: Exception) -> bool:
+    """Whether Redis is there and will work again: it is full, loads its data, or has no primary."""
+    kinds = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError, exceptions.BusyLoadingError, *ELSEWHERE)
+    return isinstance(error, kinds) or (isinstance(error, exceptions.ResponseError) and str(error).startswith(_NOT_NOW))

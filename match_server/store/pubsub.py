@@ -1,4 +1,4 @@
-"""One pub/sub link to Redis. It breaks loudly, and whoever reads from it makes a new one."""
+"""One pub/sub link to Redis. When it breaks, `read` raises, and the reader opens a new link."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import Connection
 
 _CHANNELS_PER_COMMAND = 500
+_SHARDED = {b"smessage": "message", b"ssubscribe": "subscribe", b"sunsubscribe": "unsubscribe"}
 _READ_BYTES = 128 * 1024  # as much as asyncio buffers
 
 
@@ -35,8 +36,10 @@ class PubSubLink:
     password and its TLS; hiredis reads from it, since redis-py takes coroutines for each notice (decision 0009).
     """
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, *, sharded: bool = False) -> None:
+        """`sharded`: the channels are those of a cluster's slot."""
         self._client = client
+        self._sharded = "S" if sharded else ""  # before each command
         self._connection: Connection | None = None
         self._stream: StreamReader
         self._writer: StreamWriter
@@ -57,21 +60,21 @@ class PubSubLink:
         self._connection = connection
 
     async def close(self) -> None:
-        """Disconnect; a `read` under way ends with an error."""
+        """Disconnect; a `read` that waits raises."""
         connection, self._connection = self._connection, None
         if connection:
-            # A close would wait until the peer has taken what lies unsent, which a black hole never does; and redis-py
-            # has closed, and forgotten, its writer already where a send took too long.
+            # A plain close waits until the peer has taken all unsent data, which a dead peer never does. We use our own
+            # writer: redis-py drops its one after a send that took too long.
             self._writer.transport.abort()
             await connection.disconnect(nowait=True)
 
     async def subscribe(self, channels: Iterable[str]) -> None:
         """Ask for channels, many in one command. Each is confirmed by a notice. Raises RedisError or OSError."""
-        await self._send("SUBSCRIBE", channels)
+        await self._send(f"{self._sharded}SUBSCRIBE", channels)
 
     async def unsubscribe(self, channels: Iterable[str]) -> None:
-        """Let channels go. Raises RedisError or OSError."""
-        await self._send("UNSUBSCRIBE", channels)
+        """Unsubscribe, many in one command. Raises RedisError or OSError."""
+        await self._send(f"{self._sharded}UNSUBSCRIBE", channels)
 
     async def read(self) -> list[Notice]:
         """Wait for notices, and return all that have come.
@@ -108,4 +111,4 @@ def _notice(reply: Any) -> Notice:
     if isinstance(reply, exceptions.RedisError):
         raise reply
     kind, channel, data = reply
-    return Notice(kind.decode(), channel.decode(), data if isinstance(data, bytes) else b"")
+    return Notice(_SHARDED.get(kind) or kind.decode(), channel.decode(), data if isinstance(data, bytes) else b"")

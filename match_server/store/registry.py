@@ -1,10 +1,10 @@
 """The registry of dedicated servers: who is there, what they offer, which of their slots are taken."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from redis import exceptions
 from redis.asyncio import Redis
@@ -15,6 +15,7 @@ from match_server.store.scripts import ScriptRunner
 
 _SESSIONS_PER_CALL = 500
 _SERVERS_PER_CALL = 100
+_RESULT_CHARACTERS_PER_CALL = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,20 @@ class ServerStatus:
     active: int
     reserved: int
     free: int
+    retry_seconds: float | None  # until it is asked again, of one that failed or was full
     record: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What became of a heartbeat.
+
+    `unknown`: the server is to register again. `taken`: another process has registered under its id.
+    """
+
+    code: Literal["ok", "unknown", "taken"]
+    to_end: tuple[str, ...] = ()  # sessions that the server is to end
+    unreachable: str = ""  # why the control_url that it registered could not be reached
 
 
 class RegistryStore:
@@ -57,7 +71,13 @@ class RegistryStore:
         self._lease_us = lease_us
 
     async def register(self, server: Registration) -> str:
-        """Returns `created`, `renewed` (same incarnation) or `replaced` (a new one: the old one's slots are void).
+        """Register a server with the sessions that it says it runs.
+
+        More sessions than one call takes come in several. Until the last has come, those that are missing count as
+        taken slots, and a heartbeat is told to register again.
+
+        Returns:
+            `created`, `renewed` (same incarnation) or `replaced` (a new one: the old one's slots are void).
 
         Raises:
             StoreUnavailable: Redis gave no answer.
@@ -72,27 +92,28 @@ class RegistryStore:
             server.capacity,
             int(server.batch),
             "" if server.max_session_seconds is None else server.max_session_seconds,
-            ",".join(server.game_modes),
+            ",".join(sorted(set(server.game_modes))),
             server.region,
             self._lease_us,
         )
-        sessions = iter(server.active_sessions)
-        codes = [
-            (await self._runner.one("register_server", *arguments, items=[(s,) for s in chunk]))[0].decode()
-            for chunk in _chunks(sessions, at_least_one=True)
-        ]
-        return str(codes[0])
+        sessions = list(dict.fromkeys(server.active_sessions))
+        unlisted = len(sessions)
+        codes: list[str] = []
+        for chunk in _chunks(iter(sessions), at_least_one=True):
+            unlisted -= len(chunk)
+            items = [(session,) for session in chunk]
+            (code,) = await self._runner.one("register_server", *arguments, unlisted, items=items)
+            codes.append(code.decode())
+        return codes[0]
 
     async def heartbeat(
-        self, server_id: str, *, draining: bool | None, active_sessions: Sequence[str] | None
-    ) -> list[str] | None:
+        self, server_id: str, *, incarnation: str = "", draining: bool | None, active_sessions: Sequence[str] | None
+    ) -> Heard:
         """Extend a server's lease and compare its sessions with its slots.
 
         Without `draining` the server goes on as before. Without `active_sessions` only slots of unknown fate are looked
-        at: a server that keeps no list cannot deny them otherwise.
-
-        Returns:
-            The sessions that the server is to end; None when the server is not known.
+        at: a server that keeps no list cannot deny them otherwise. Without `incarnation` it counts as one of the
+        process that registered last.
 
         Raises:
             StoreUnavailable: Redis gave no answer.
@@ -101,6 +122,7 @@ class RegistryStore:
         state = "" if draining is None else "draining" if draining else "live"
         beat = secrets.token_hex(8)
         to_end: list[str] = []
+        unreachable = ""
         runs = [(kind, session) for kind, part in enumerate((still, absent, strangers)) for session in part]
         for chunk in _chunks(iter(runs), at_least_one=True):
             listed = sum(kind == 0 for kind, _ in chunk)
@@ -108,6 +130,7 @@ class RegistryStore:
             reply = await self._runner.one(
                 "heartbeat_server",
                 server_id,
+                incarnation,
                 self._lease_us,
                 state,
                 beat,
@@ -115,28 +138,71 @@ class RegistryStore:
                 missing,
                 items=[(session,) for _, session in chunk],
             )
+            code, *rest = (value.decode() for value in reply)
+            if code != "ok":
+                return Heard(code)
+            unreachable = unreachable or rest[0]
+            to_end.extend(rest[1:])
+            beat = secrets.token_hex(8)
+        return Heard("ok", tuple(to_end), unreachable)
+
+    async def end_sessions(self, server_id: str, results: Mapping[str, str]) -> list[str] | None:
+        """Free the slots of sessions that are over.
+
+        `results` has for each what the server says of it: JSON without line feeds and tabs, or an empty text.
+
+        Returns:
+            The sessions whose slot this freed: an end that is reported twice, or of a session that nobody knows, frees
+            none. None when the server is not known.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        ended: list[str] = []
+        for chunk in _of_bounded_size(results):
+            reply = await self._runner.one("end_sessions", server_id, items=chunk)
             if reply[0] == b"unknown":
                 return None
-            to_end.extend(session.decode() for session in reply[1:])
-            beat = secrets.token_hex(8)
-        return to_end
+            ended.extend(session.decode() for session in reply[1:])
+        return ended
 
-    async def end_session(self, server_id: str, session_id: str) -> bool:
-        """Free a session's slot; False when the server is not known.
-
-        Raises:
-            StoreUnavailable: Redis gave no answer.
-        """
-        (code,) = await self._runner.one("end_session", server_id, session_id)
-        return bool(code != b"unknown")
-
-    async def remove(self, server_id: str) -> None:
+    async def remove(self, server_id: str) -> int | None:
         """Forget a server.
 
+        Returns:
+            How many sessions it still had; None when there is no such server.
+
         Raises:
             StoreUnavailable: Redis gave no answer.
         """
-        await self._runner.one("remove_server", server_id)
+        code, lost_sessions = await self._runner.one("remove_server", server_id)
+        return lost_sessions if code == b"removed" else None
+
+    async def drain(self, server_id: str, *, by: str = "") -> bool:
+        """Give a server no new sessions, whatever its heartbeats say, until it registers with a new incarnation.
+
+        `by` is the label of the operator's key.
+
+        Returns:
+            Whether there is such a server.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer; may be repeated.
+        """
+        (known,) = await self._runner.one("drain_server", server_id, by)
+        return bool(known)
+
+    async def note_unreachable(self, server_id: str, incarnation: str, detail: str) -> bool:
+        """Have operators and the server's next heartbeat told that nothing answers at its control_url.
+
+        Returns:
+            False when this incarnation is no longer registered.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        (code,) = await self._runner.one("note_unreachable", server_id, incarnation, detail)
+        return bool(code == b"noted")
 
     async def servers(self) -> list[ServerStatus]:
         """Every registered server, by its id.
@@ -150,10 +216,21 @@ class RegistryStore:
         ids = sorted(await command(self._redis, "ZRANGE", f"{self._prefix}servers", 0, -1))
         found: list[ServerStatus] = []
         for start in range(0, len(ids), _SERVERS_PER_CALL):
-            page = ids[start : start + _SERVERS_PER_CALL]
-            reply = await self._runner.one("servers", items=[(server_id,) for server_id in page])
-            found.extend(_status(flat) for flat in reply if flat)  # those that are not gone meanwhile
+            found.extend(await self._look_at(ids[start : start + _SERVERS_PER_CALL]))
         return found
+
+    async def server(self, server_id: str) -> ServerStatus | None:
+        """One registered server, or None.
+
+        Raises:
+            StoreUnavailable: Redis gave no answer.
+        """
+        return next(iter(await self._look_at([server_id])), None)
+
+    async def _look_at(self, server_ids: Sequence[str | bytes]) -> list[ServerStatus]:
+        """One atomic look at these servers; those that are gone are left out."""
+        reply = await self._runner.one("servers", items=[(server_id,) for server_id in server_ids])
+        return [_status(flat) for flat in reply if flat]
 
     async def _compare(self, server_id: str, listed: Sequence[str] | None) -> tuple[list[str], list[str], list[str]]:
         """Which slots are listed after having been missed, which are left out, and which sessions have no slot.
@@ -195,8 +272,22 @@ def _chunks(values: Iterator[Any], *, at_least_one: bool) -> Iterator[list[Any]]
         chunk = list(islice(values, _SESSIONS_PER_CALL))
 
 
+def _of_bounded_size(results: Mapping[str, str]) -> Iterator[list[tuple[str, str]]]:
+    """The same for sessions with their results, which may be long."""
+    for chunk in _chunks(iter(results.items()), at_least_one=True):
+        part: list[tuple[str, str]] = []
+        characters = 0
+        for item in chunk:
+            if part and characters + len(item[1]) > _RESULT_CHARACTERS_PER_CALL:
+                yield part
+                part, characters = [], 0
+            part.append(item)
+            characters += len(item[1])
+        yield part
+
+
 def _status(flat: Sequence[Any]) -> ServerStatus:
-    server_id, lease_ms, active, reserved, free, *pairs = flat
+    server_id, lease_ms, active, reserved, free, retry_ms, *pairs = flat
     values = [value.decode() for value in pairs]
     return ServerStatus(
         server_id=server_id.decode(),
@@ -204,5 +295,6 @@ def _status(flat: Sequence[Any]) -> ServerStatus:
         active=active,
         reserved=reserved,
         free=free,
+        retry_seconds=None if retry_ms < 0 else retry_ms / 1000,
         record=dict(zip(values[::2], values[1::2], strict=True)),
     )

@@ -1,13 +1,13 @@
-"""What comes in over HTTP: read within a limit, parsed and checked before anything acts on it."""
+"""Bodies of requests: read within a size limit, then parsed and checked, before anything acts on them."""
 
 import asyncio
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 
-from match_server.protocol import GameModeName, ServerId, SessionId
+from match_server.protocol import ADDRESS_PATTERN, GameModeName, ServerId, SessionId
 from match_server.web.problems import Refused
 
 _BODY_SECONDS = 10.0
@@ -16,7 +16,7 @@ _LIMIT_BYTES = 8 * 1024 * 1024  # a heartbeat may list 100,000 sessions
 B = TypeVar("B", bound=BaseModel)
 
 Incarnation = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:\-]{1,64}$")]
-Printable = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Address = Annotated[str, StringConstraints(max_length=512, pattern=ADDRESS_PATTERN)]
 
 
 class _Body(BaseModel):
@@ -24,45 +24,80 @@ class _Body(BaseModel):
 
 
 class RegisterBody(_Body):
-    """`POST /servers`."""
+    """`POST /servers`. Fields that nobody knows are kept, to warn of them (doubts.py)."""
+
+    model_config = ConfigDict(extra="allow")
 
     server_id: ServerId | None = None
     incarnation: Incarnation | None = None
     control_url: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
-    address: Printable
+    address: Address
     capacity: int = Field(ge=1, le=100_000)
     batch: bool | None = None
     max_session_seconds: float | None = Field(None, gt=0, le=31_536_000, allow_inf_nan=False)
     active_sessions: list[SessionId] | None = Field(None, max_length=100_000)
     game_modes: list[GameModeName] | None = Field(None, max_length=100)
     region: Annotated[str, StringConstraints(max_length=64, pattern=r"^[\x20-\x7e]*$")] | None = None
+    pool: Annotated[str, StringConstraints(max_length=64)] | None = None
 
 
 class HeartbeatBody(_Body):
-    """`PUT /servers/{server_id}/heartbeat`."""
+    """`PUT /servers/{server_id}/heartbeat`. Fields that nobody knows are kept, to warn of them (doubts.py)."""
 
+    model_config = ConfigDict(extra="allow")
+
+    incarnation: Incarnation | None = None
     active_sessions: list[SessionId] | None = Field(None, max_length=100_000)
     draining: bool | None = None
 
 
-async def read_body(request: Request, model: type[B], *, empty: bytes | None = None) -> B:
-    """Read and check a JSON body; `empty` stands for one that is not there.
+class EndBody(_Body):
+    """`POST /servers/{server_id}/sessions/{session_id}/end`."""
+
+    result: Any = None
+
+
+class EndedSession(_Body):
+    """A session of `EndManyBody`."""
+
+    session_id: SessionId
+    result: Any = None
+
+
+class EndManyBody(_Body):
+    """`POST /servers/{server_id}/sessions/end`: sessions that are over, with or without results."""
+
+    session_ids: list[SessionId] = Field([], max_length=1_000)
+    sessions: list[EndedSession] = Field([], max_length=1_000)
+
+
+async def read_bytes(request: Request, *, most: int) -> bytes:
+    """Read a body of `most` bytes.
 
     Raises:
-        Refused: 408 too slow, 413 too large, 400 not JSON, 422 with one entry per wrong field.
+        Refused: 408 too slow, 413 too large, 400 it ended early.
     """
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > _LIMIT_BYTES:
-                    raise Refused(413, f"the body is larger than {_LIMIT_BYTES} bytes")
+                if len(body) > most:
+                    raise Refused(413, f"the body is larger than {most} bytes")
     except ClientDisconnect:
         raise Refused(400, "the body ended early") from None
     except TimeoutError:
         raise Refused(408, f"the body took longer than {_BODY_SECONDS:g} s") from None
-    content = bytes(body)
+    return bytes(body)
+
+
+async def read_body(request: Request, model: type[B], *, empty: bytes | None = None) -> B:
+    """Read and check a JSON body; `empty` is taken where there is none.
+
+    Raises:
+        Refused: 408 too slow, 413 too large, 400 not JSON, 422 with one entry per wrong field.
+    """
+    content = await read_bytes(request, most=_LIMIT_BYTES)
     try:
         if b"NaN" in content or b"Infinity" in content:  # pydantic takes them for JSON, which RFC 8259 does not
             from_json(content, allow_inf_nan=False)

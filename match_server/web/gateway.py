@@ -6,6 +6,7 @@ An application that stops reading would stop uvicorn from seeing pongs, and heal
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,20 +15,23 @@ from starlette.types import Receive, Scope, Send
 
 from match_server import protocol
 from match_server.actors.core import ActorSystem, Ref
-from match_server.actors.desk import SessionContext
-from match_server.actors.port import Closed, Inbound, Port, SessionMessage, new_connection_id
+from match_server.actors.mailbox import Closed, Inbound, Mailbox, SessionMessage, new_connection_id
+from match_server.actors.services import SessionContext
 from match_server.actors.session import MAILBOX_LIMIT, STOPPING_GRACE_SECONDS, Session
 from match_server.config import Settings
 from match_server.errors import ActorStopped, CloseCode, ErrorCode, InvalidMessage, MailboxFull
+from match_server.events.node import Events, HandshakeRefused, MessageRefused, OriginRefused
 from match_server.redis_clock import RedisClock
-from match_server.web.access import PlayerTokens, client_address, origin_allowed
-from match_server.web.limits import ConnectionLimit, TokenBucket
+from match_server.web.access import client_address, why_origin_refused
+from match_server.web.limits import ConnectionLimit, Place, TokenBucket
+from match_server.web.player_tokens import NotAuthenticated, PlayerTokens
 from match_server.web.problems import problem
 from match_server.web.websocket_protocol import SCOPE_KEY, PlayerConnection
 
 log = structlog.get_logger(__name__)
 
 SESSIONS_PHASE = 0
+SUBPROTOCOL = "match.v1"
 _NO_STATUS_RECEIVED = 1005
 # A client that begins the close with one of these leaves; with any other code it may come back.
 _LEAVING = {CloseCode.NORMAL, CloseCode.GOING_AWAY, _NO_STATUS_RECEIVED}
@@ -35,22 +39,45 @@ _LEAVING = {CloseCode.NORMAL, CloseCode.GOING_AWAY, _NO_STATUS_RECEIVED}
 _BLAMED = {CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_PAYLOAD, CloseCode.POLICY, CloseCode.TOO_BIG}
 _PONG = protocol.encode(protocol.Pong())
 _FULL_SECONDS = 1.0
+_RESUME_SECONDS = 1.0  # for a connection whose token has expired
 _BAD_MESSAGES = 40  # refused, over those accepted since, before the connection is closed with 1008
 
 
 class _Socket:
     """The session's side of a connection."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_events", "_has_claimed", "_place")
 
-    def __init__(self, connection: PlayerConnection) -> None:
+    def __init__(self, connection: PlayerConnection, place: Place, events: Events) -> None:
         self._connection = connection
+        self._has_claimed = False
+        self._place = place
+        self._events = events
 
     def send(self, frame: str | bytes) -> None:
         self._connection.send_frame(frame.encode() if isinstance(frame, str) else frame)
 
-    def close(self, code: CloseCode) -> None:
-        self._connection.close(code)
+    def claimed(self) -> None:
+        self._has_claimed = True
+        self._place.claimed()
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        self._connection.close(code, reason)
+
+    def refuse_message(self, code: ErrorCode, reason: str, **details: float) -> None:
+        """Refuse what the client sent, before its session has heard of it."""
+        self._events.record(MessageRefused(code, reason))
+        self.send(protocol.error_frame(code, reason, **details))
+
+    def refuse(self, reason: str) -> None:
+        """Refuse the connection: its token names no player that may play."""
+        self.refuse_message(ErrorCode.UNAUTHORIZED, reason)
+        self.close(CloseCode.UNAUTHORIZED, reason)
+
+    def refuse_unclaimed(self, reason: str) -> None:
+        """The same, unless it has taken up a player's journey meanwhile."""
+        if not self._has_claimed:
+            self.refuse(reason)
 
 
 class _Inbox:
@@ -84,16 +111,13 @@ class _Inbox:
         self._refused += 1
         if self._refused > _BAD_MESSAGES:
             self._socket.close(CloseCode.POLICY)
-        self._socket.send(
-            protocol.error_frame(ErrorCode.RATE_LIMITED, reason, retry_after_seconds=round(max(wait_seconds, 0.001), 3))
-        )
+        wait_seconds = round(max(wait_seconds, 0.001), 3)
+        self._socket.refuse_message(ErrorCode.RATE_LIMITED, reason, retry_after_seconds=wait_seconds)
 
     def _pass_on(self, text: str | None) -> bool:
         """Leave a message with the session; False when it has too many waiting."""
         if text is None:
-            self._socket.send(
-                protocol.error_frame(ErrorCode.INVALID_MESSAGE, "expected a text frame, not a binary one")
-            )
+            self._socket.refuse_message(ErrorCode.INVALID_MESSAGE, "expected a text frame, not a binary one")
             return True
         message: protocol.ClientMessage | InvalidMessage
         try:
@@ -121,6 +145,7 @@ class Gateway:
         settings: Settings,
         system: ActorSystem,
         context: SessionContext,
+        tokens: PlayerTokens,
         limit: ConnectionLimit,
         draining: Callable[[], bool],
         clock: Callable[[], float],
@@ -131,52 +156,61 @@ class Gateway:
         self._limit = limit
         self._draining = draining
         self._clock = clock
-        self._tokens = PlayerTokens(settings.player_key)
+        self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, from its handshake to its end."""
         headers = Headers(scope=scope)
         await receive()  # websocket.connect
-        if refusal := self._refusal(headers):
-            status, detail = refusal
-            await problem(status, detail).as_denial(send)
-            return
         peer = scope["client"][0] if scope["client"] else ""
         address = client_address(peer, headers, self._settings.trusted_proxies)
-        if not self._limit.enter(address):
-            await problem(503, "too many connections").as_denial(send)
+        if reason := why_origin_refused(headers, self._settings.allowed_origins):
+            self._context.events.record(OriginRefused(headers["origin"][:200]))
+            await problem(403, reason).as_denial(send)
+            return
+        place = None
+        reason = self._not_serving()
+        if reason is None:
+            place = self._limit.enter(address)
+            reason = "too many connections"
+        if place is None:
+            self._context.events.record(HandshakeRefused(503, reason, address))
+            await problem(503, reason).as_denial(send)
             return
         try:
-            await self._serve(scope, headers, receive, send)
+            await self._serve(scope, headers, place, receive, send)
         finally:
-            self._limit.leave(address)
+            place.leave()
 
-    def _refusal(self, headers: Headers) -> tuple[int, str] | None:
-        if self._draining():
-            return 503, "this node is stopping"
-        if not origin_allowed(headers, self._settings.allowed_origins):
-            return 403, "origin not allowed"
-        return None
+    def _not_serving(self) -> str | None:
+        return "this node is stopping" if self._draining() else self._tokens.not_ready
 
-    async def _serve(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
-        await send({"type": "websocket.accept"})
+    async def _serve(self, scope: Scope, headers: Headers, place: Place, receive: Receive, send: Send) -> None:
+        # A browser breaks off a handshake that picks none of the subprotocols that it offered.
+        offered = scope.get("subprotocols", ())
+        chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
+        await send({"type": "websocket.accept", "subprotocol": chosen})
         connection: PlayerConnection = scope["extensions"].pop(SCOPE_KEY)  # which holds the scope: no circle to collect
-        socket = _Socket(connection)
-        subject = None
+        socket = _Socket(connection, place, self._context.events)
+        place.accepted(partial(connection.close, CloseCode.GAVE_WAY))
+        identity = None
         if self._tokens.required:
-            subject = self._tokens.subject(headers, QueryParams(scope["query_string"]))
-            if subject is None:
-                socket.send(protocol.error_frame(ErrorCode.UNAUTHORIZED, "a valid player token is required"))
-                socket.close(CloseCode.UNAUTHORIZED)
+            found = await self._tokens.identity(headers, QueryParams(scope["query_string"]), offered)
+            if isinstance(found, NotAuthenticated):
+                socket.refuse(found.reason)
                 return
-        port = Port(new_connection_id(), socket)
+            identity = found
+            if identity.expired:  # its player may still resume
+                loop = asyncio.get_running_loop()
+                loop.call_later(_RESUME_SECONDS, socket.refuse_unclaimed, "the token has expired")
+        mailbox = Mailbox(new_connection_id(), socket)
         session = self._system.spawn(
-            f"session/{port.connection}",
-            lambda: Session(context=self._context, port=port, socket=socket, subject=subject),
+            f"session/{mailbox.connection}",
+            lambda: Session(context=self._context, mailbox=mailbox, socket=socket, identity=identity),
             mailbox_limit=MAILBOX_LIMIT,
             phase=SESSIONS_PHASE,
         )
-        port.attach(session)
+        mailbox.attach(session)
         bucket = TokenBucket(self._settings.messages_per_second, self._clock)
         inbox = _Inbox(socket, session, bucket=bucket, clock=self._context.clock)
         connection.receiver = inbox.take
@@ -197,10 +231,10 @@ class Gateway:
 
     def _closed(self, connection: PlayerConnection, code: int) -> Closed:
         if connection.peer_closed:
-            return Closed(left=code in _LEAVING, grace_seconds=self._settings.reconnect_grace_seconds)
+            return Closed(left=code in _LEAVING, grace_seconds=None)
         if code == CloseCode.RESTARTING:
             return Closed(left=False, grace_seconds=STOPPING_GRACE_SECONDS)
-        return Closed(left=code in _BLAMED, grace_seconds=self._settings.reconnect_grace_seconds)
+        return Closed(left=code in _BLAMED, grace_seconds=None)
 
     @staticmethod
     async def _say_closed(session: Ref[SessionMessage], closed: Closed) -> None:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from match_server.errors import StoreUnavailable
 from match_server.web.problems import problem
 
 
@@ -17,16 +18,22 @@ class HealthEndpoints:
         self,
         *,
         not_ready: Callable[[], Awaitable[str | None]],
+        warnings: Callable[[], Awaitable[list[str]]],
         render_metrics: Callable[[], Awaitable[bytes]],
     ) -> None:
-        """`not_ready` gives the reason why this node is not ready, or None."""
+        """`not_ready` gives the reason why this node is not ready, or None; `warnings` what is wrong all the same."""
         self._not_ready = not_ready
+        self._warnings = warnings
         self._render_metrics = render_metrics
 
-    def routes(self) -> list[Route]:
-        """The routes, for the application."""
+    def public_routes(self) -> list[Route]:
+        """What players' proxies may ask."""
+        return [Route("/healthz", self.healthz, methods=["GET"])]
+
+    def admin_routes(self) -> list[Route]:
+        """The rest; the admin listener answers `/healthz`, too."""
         return [
-            Route("/healthz", self.healthz, methods=["GET"]),
+            *self.public_routes(),
             Route("/readyz", self.readyz, methods=["GET"]),
             Route("/metrics", self.metrics, methods=["GET"]),
         ]
@@ -37,8 +44,12 @@ class HealthEndpoints:
 
     async def readyz(self, _request: Request) -> Response:
         """`GET /readyz`: 200 when this node can work, 503 with the reason otherwise."""
-        reason = await self._not_ready()
-        return problem(503, reason) if reason else JSONResponse({"status": "ready"})
+        try:
+            if not (reason := await self._not_ready()):
+                return JSONResponse({"status": "ready", "warnings": await self._warnings()})
+        except StoreUnavailable as error:  # it went meanwhile
+            reason = str(error)
+        return problem(503, reason)
 
     async def metrics(self, _request: Request) -> Response:
         """`GET /metrics`, for Prometheus."""

@@ -6,25 +6,25 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from match_server.config import Settings
 from match_server.processes import BACKLOG
-from match_server.web.websocket_protocol import HttpConnection, PlayerConnection
+from match_server.web.request_deadline import HttpConnection, meet_deadlines
+from match_server.web.websocket_protocol import PlayerConnection
 
 
 class HttpServer(uvicorn.Server):
     """Serves the application until `should_exit` is set; connections then have `close_seconds` to close."""
 
-    def __init__(self, application: Starlette, settings: Settings, *, close_seconds: float) -> None:
+    def __init__(self, application: ASGIApp, settings: Settings, *, close_seconds: float) -> None:
         config = uvicorn.Config(
-            application,
+            meet_deadlines(application),
             http=HttpConnection,
             ws=PlayerConnection,
             ws_max_size=settings.max_message_bytes,
             ws_ping_interval=settings.ping_interval_seconds,
             ws_ping_timeout=settings.ping_timeout_seconds,
-            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -1,67 +1,123 @@
-"""uvicorn's WebSocket protocol, taught what a matchmaker has to know about its connections.
+"""A player's WebSocket: uvicorn's transport below, websockets' protocol without I/O inside, the gateway above.
 
-What it adds, each for a fact of uvicorn 0.5x's `websockets-sansio`:
+uvicorn takes this class as its `ws=`. A connection is opened and closed by ASGI. Between the two, frames go past it,
+for a matchmaker needs what ASGI does not have (docs/decisions/0005-frames-past-asgi.md):
 
-- `peer_closed`: uvicorn reports 1005 for a browser's `ws.close()` and for a cut link alike, and 1012 for a close that
-  the server began. Who began the close is recorded here, never guessed from the code (docs/races.md, 9).
+- `peer_closed` says who began the close. The close code alone does not (docs/races.md, 9).
 - `send_frame` and `close` never wait. A peer that does not read is cut off once its buffer is over the limit.
-- A peer that stopped reading is never freed by the ping timeout alone, since the transport's close waits for its
-  buffer; it is aborted here. The same goes for a peer that floods pings and reads no pongs.
-- A message goes to the gateway in the turn in which it was read: uvicorn's queue would wake a task for it, and pause
-  the reading.
-- Invalid UTF-8 closes with 1007, without a traceback in the log. The close of a broken connection reaches its peer.
+- A message reaches its receiver in the turn of the loop in which it was read.
+- Every connection ends within seconds of its close, whatever lies unread: the transport's own close would wait for it.
 """
 
 import asyncio
 import math
-import random
 from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
-from websockets.http11 import Request
+import structlog
+from starlette.types import Message
+from uvicorn import Config
+from uvicorn.server import ServerState
+from websockets.frames import Close, Frame, Opcode
+from websockets.http11 import Request, Response
 from websockets.protocol import State
+from websockets.server import ServerProtocol
 
 from match_server.errors import CloseCode
+from match_server.web import handshake
+from match_server.web.asgi_events import AsgiEvents
+from match_server.web.keepalive import Keepalive
+from match_server.web.message_parts import MessageParts, TooManyParts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_OUTBOX_BYTES = 256 * 1024  # unread frames of one connection, before it counts as too slow
-_PINGS_SPARED = 3  # in a row, for a peer that talks
-_TOGETHER = 16  # frames in one write
-_CLOSE_SECONDS = 5.0  # for the peer to answer a close
-_LINGER_SECONDS = 2.0  # for the peer to read why it is closed, while it goes on sending
-_PARTS = 256  # of one message
-_HANDSHAKE_SECONDS = 10.0  # for a connection to send its first request whole
+log = structlog.get_logger(__name__)
 
 SCOPE_KEY = "match_server.connection"
+_OUTBOX_BYTES = 256 * 1024  # unread frames of one connection, before it counts as too slow
+_TOGETHER = 16  # frames in one write
+_CLOSE_SECONDS = 5.0  # for the peer to answer a close
+_STOP_SECONDS = 1.0  # the same, while the node stops
+_LINGER_SECONDS = 2.0  # for the peer to read why it is closed, while it goes on sending
+_NO_STATUS, _ABNORMAL = 1005, 1006  # how ASGI is told of a link that is lost without a close: after accept, before it
 
 
-class PlayerConnection(WebSocketsSansIOProtocol):
+class ClientGone(OSError):
+    """The application answers on a connection that has ended."""
+
+
+class PlayerConnection(asyncio.Protocol):
     """One WebSocket. The ASGI scope carries it under `extensions`, for the gateway."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.close_timeout = _CLOSE_SECONDS
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self.peer_closed = False  # the peer began the closing handshake
         self.receiver: Callable[[str | None], None] | None = None  # takes each message; None is a binary one
-        self._broken = False  # the peer's frames cannot be read any more
-        self._heard = 0.0  # when the peer last sent anything, by the loop's clock
-        self._pings_spared = 0  # in a row
+        self.message_parts = MessageParts()
+        self._config = config
+        self._state = app_state
+        self._loop = _loop or asyncio.get_running_loop()
+        # uvicorn's stop waits for both.
+        self._connections = cast("set[asyncio.Protocol]", server_state.connections)
+        self._tasks = server_state.tasks
+        self._transport: asyncio.Transport
+        self._protocol = ServerProtocol(max_size=config.ws_max_size)
+        self._response: Response | None = None  # to the handshake, until the application has answered it
+        self._denial: handshake.Denial | None = None
+        self._events = AsgiEvents(self._loop)
+        self._keepalive: Keepalive | None = None
+        self._together = 0  # frames that wait for the end of this turn
+        self._lost = False  # the transport
         self._abort_at = math.inf  # by the loop's clock
+        self._abort_timer: asyncio.TimerHandle | None = None
 
-    def handle_connect(self, event: Request) -> None:
-        """Offer this connection to the application."""
-        super().handle_connect(event)
-        if self.response.status_code == 101:
-            extensions = cast("dict[str, Any]", self.scope["extensions"])
-            extensions[SCOPE_KEY] = self
+    # --- what uvicorn and the event loop call ---
 
-    @property
-    def _open(self) -> bool:
-        return self.conn.state is State.OPEN and not self.close_sent and not self.transport.is_closing()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over the transport. What it reads first is the request of the handshake."""
+        self._transport = self._events.transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what the peer sent. What comes after a broken frame is forgotten."""
+        protocol = self._protocol
+        if protocol.state is State.CLOSED:
+            return
+        if self._keepalive is not None:
+            self._keepalive.heard = self._loop.time()
+        protocol.receive_data(data)
+        for event in protocol.events_received():
+            if isinstance(event, Frame):
+                self._take(event)
+            else:
+                self._begin(cast("Request", event))
+        if protocol.close_expected() and not self._events.ended:
+            self._fail()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Tell the application, unless it knows why."""
+        self._lost = True
+        self._connections.discard(self)
+        self._end(_NO_STATUS if self._response is None else _ABNORMAL)
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+            self._abort_timer = None
+
+    def shutdown(self) -> None:
+        """Tell the peer that this node stops, and do not wait long for one that does not read.
+
+        A handshake under way is left to the gateway, which refuses it.
+        """
+        self.close(CloseCode.RESTARTING)
+        if self._events.ended:
+            self._abort_after(_STOP_SECONDS)
+
+    # --- what the gateway calls ---
 
     def send_frame(self, text: bytes) -> None:
         """Send one text frame, or cut off a peer that has left too many unread.
@@ -70,182 +126,202 @@ class PlayerConnection(WebSocketsSansIOProtocol):
         """
         if not self._open:
             return
-        if self.transport.get_write_buffer_size() > _OUTBOX_BYTES:
+        if self._transport.get_write_buffer_size() > _OUTBOX_BYTES:
             self.close(CloseCode.TOO_SLOW)
             return
-        self.conn.send_text(text)
-        together = len(self.conn.writes)
-        if together == 1:
-            self.loop.call_soon(self._flush)
-        elif together == _TOGETHER:
+        self._protocol.send_text(text)
+        self._together += 1
+        if self._together == 1:
+            self._loop.call_soon(self._flush)
+        elif self._together == _TOGETHER:
             self._flush()
 
-    def _flush(self) -> None:
-        if self.conn.writes and not self.transport.is_closing():
-            self.transport.write(b"".join(self.conn.data_to_send()))
-
-    def close(self, code: int) -> None:
+    def close(self, code: int, reason: str = "") -> None:
         """Begin the closing handshake; the application is told at once, the transport is freed soon."""
-        if not self._open:
-            return
-        self.stop_keepalive()
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
-        self.conn.send_close(code)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        self._abort_after(self.close_timeout)
+        if self._open:
+            self._protocol.send_close(code, reason)
+            self._flush()
+            self._end(code, reason)
+            self._abort_after(_CLOSE_SECONDS)
 
-    def _abort_after(self, seconds: float) -> None:
-        """Free the transport by then, however much lies unread. uvicorn stops this timer with the connection."""
-        self._abort_at = min(self._abort_at, self.loop.time() + seconds)
-        if self.close_timer is not None:
-            self.close_timer.cancel()
-        self.close_timer = self.loop.call_at(self._abort_at, self.transport.abort)
+    # --- what the keepalive calls ---
 
-    def shutdown(self) -> None:
-        """This node stops: tell the peer, and do not wait long for one that does not read.
+    def ping(self, payload: bytes) -> None:
+        """Send a ping."""
+        if self._open:
+            self._protocol.send_ping(payload)
+            self._flush()
 
-        A handshake under way is refused by the gateway; uvicorn would answer it, too.
-        """
-        if self.handshake_complete:
-            self.close(CloseCode.RESTARTING)
-            self._abort_after(1.0)
+    def vanished(self) -> None:
+        """Free the transport now, unread data and all."""
+        self._transport.abort()
 
-    async def send(self, message: Any) -> None:
-        """As uvicorn's; but a refused handshake is complete, and no bug to log."""
-        await super().send(message)
-        if message["type"] == "websocket.http.response.body":
-            self.handshake_complete = True
+    # --- the application, by ASGI ---
 
-    def handle_close(self, event: Frame) -> None:
-        """Take note of who began."""
-        if not self.close_sent:
-            self.peer_closed = True
-        super().handle_close(event)
-        # It may have said its last without reading ours: the transport would wait for that for ever.
-        self._abort_after(self.close_timeout)
+    async def _run(self, request: Request) -> None:
+        scope = handshake.websocket_scope(
+            request, self._transport, root_path=self._config.root_path, state=self._state.copy()
+        )
+        scope["extensions"][SCOPE_KEY] = self
+        code = CloseCode.NORMAL
+        try:
+            await self._config.loaded_app(scope, self._events.receive, self._send)
+        except ClientGone:
+            log.debug("client_gone_during_handshake")
+        except Exception:
+            log.exception("connection_failed")
+            code = CloseCode.INTERNAL
+        finally:
+            if self._response is not None:  # neither accepted nor denied
+                self._answer(self._protocol.reject(500, "Internal Server Error"))
+            self.close(code)
 
-    def handle_ping(self) -> None:
-        """Answer, unless the answers to earlier pings lie there unread."""
-        if self.transport.get_write_buffer_size() > _OUTBOX_BYTES:
-            self.transport.abort()
-            return
-        super().handle_ping()
-
-    def schedule_ping(self, silent_seconds: float = 0.0) -> None:
-        """As uvicorn's, but spread: those who came in one rush would be pinged in one, over and over."""
-        spread = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        delay = spread * cast("float", self.ping_interval) - silent_seconds
-        self.ping_timer = self.loop.call_later(delay, self.send_keepalive_ping)
-
-    def send_keepalive_ping(self) -> None:
-        """As uvicorn's; but whoever was heard since is there, and is pinged after one interval of silence at most.
-
-        Now and then it is pinged all the same: it may talk, and not read any more.
-        """
-        silent_seconds = self.loop.time() - self._heard
-        if silent_seconds < 0.5 * cast("float", self.ping_interval) and self._pings_spared < _PINGS_SPARED:
-            self._pings_spared += 1
-            self.schedule_ping(silent_seconds)
+    async def _send(self, message: Message) -> None:
+        if self._lost or self._events.ended:
+            raise ClientGone
+        kind = message["type"]
+        if self._denial is not None and kind == "websocket.http.response.body":
+            if response := self._denial.add(message):
+                self._answer(response)
+        elif self._response is not None and kind == "websocket.accept":
+            handshake.accept(self._response, message)
+            self._answer(self._response)
+        elif self._response is not None and kind == "websocket.http.response.start":
+            self._denial = handshake.Denial(message)
+        elif self._response is not None and kind == "websocket.close":
+            self._answer(self._protocol.reject(403, ""))
+        elif kind == "websocket.close":
+            self.close(message.get("code", CloseCode.NORMAL), message.get("reason") or "")
+        elif kind == "websocket.send" and (text := message.get("text")) is not None:
+            self.send_frame(text.encode())
+        elif kind == "websocket.send":
+            self._protocol.send_binary(message["bytes"])
+            self._flush()
         else:
-            self._pings_spared = 0
-            super().send_keepalive_ping()
+            raise RuntimeError(f"unexpected ASGI message {kind!r}")
 
-    def keepalive_timeout(self) -> None:
-        """The peer has vanished: free the transport now, unread data and all."""
-        self.pong_timer = None
-        self.transport.abort()
+    # --- the handshake ---
 
-    def data_received(self, data: bytes) -> None:
-        """As uvicorn's; what comes after a broken frame is read and forgotten."""
-        self._heard = self.loop.time()
-        if not self._broken:
-            super().data_received(data)
+    def _begin(self, request: Request) -> None:
+        """Offer the request to the application, unless it is no handshake of a WebSocket."""
+        self._response = self._protocol.accept(request)
+        if self._response.status_code != 101:
+            self._answer(self._response)
+            return
+        self._events.connected()
+        task = self._loop.create_task(self._run(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def handle_parser_exception(self) -> None:
-        """Close with the parser's code: 1002, 1007 or 1009.
+    def _answer(self, response: Response) -> None:
+        """Open the WebSocket, or end the connection with another response."""
+        self._response = self._denial = None
+        if self._transport.is_closing():
+            return
+        self._protocol.send_response(response)
+        self._flush()
+        interval_seconds, timeout_seconds = self._config.ws_ping_interval, self._config.ws_ping_timeout
+        if response.status_code != 101:
+            self._end(_ABNORMAL)
+            self._transport.close()
+            self._abort_after(_CLOSE_SECONDS)
+        elif interval_seconds and timeout_seconds:
+            self._keepalive = Keepalive(
+                self, self._loop, interval_seconds=interval_seconds, timeout_seconds=timeout_seconds
+            )
 
-        uvicorn closes the transport at once, and a socket closed with unread data is reset: the peer would lose the
-        close frame, and report 1006. So this side stops sending, and reads on for a moment (RFC 9293, 3.6.1).
+    # --- frames from the peer ---
+
+    def _take(self, frame: Frame) -> None:
+        match frame.opcode:
+            case Opcode.PING:
+                self._answer_ping()
+            case Opcode.PONG:
+                if self._keepalive is not None:
+                    self._keepalive.pong(bytes(frame.data))
+            case Opcode.CLOSE:
+                self._take_close(Close.parse(frame.data))
+            case _ if not self._events.ended:
+                self._take_part(frame)
+
+    def _take_part(self, frame: Frame) -> None:
+        """Hand a whole message to the receiver. Until there is one, it waits for the application."""
+        try:
+            message = self.message_parts.add(frame)
+        except UnicodeDecodeError:
+            self._protocol.fail(CloseCode.INVALID_PAYLOAD)
+        except TooManyParts:
+            self.close(CloseCode.POLICY)
+        else:
+            if message is None:
+                return
+            if self.receiver is None:
+                self._events.message(message)
+            else:
+                self.receiver(message if isinstance(message, str) else None)
+
+    def _answer_ping(self) -> None:
+        """Send the pong that lies there, unless too many earlier ones are unread."""
+        if self._transport.get_write_buffer_size() > _OUTBOX_BYTES:
+            self._transport.abort()
+        else:
+            self._flush()
+
+    def _take_close(self, close: Close) -> None:
+        """The peer closes, or answers our close. Either way this side has nothing more to say."""
+        self.peer_closed = not self._events.ended
+        self._flush()
+        self._end(close.code, close.reason)
+        self._transport.close()
+        self._abort_after(_CLOSE_SECONDS)  # for the peer may have said its last without reading ours
+
+    def _fail(self) -> None:
+        """The peer broke the protocol: close with 1002, 1007 or 1009, whichever it is.
+
+        A socket closed with unread data is reset, and its peer would report 1006 instead of that code. So this side
+        stops sending, and reads on for a moment (RFC 9293, 3.6.1).
         """
-        close = self.conn.close_sent
-        code = close.code if close else CloseCode.PROTOCOL_ERROR
-        self._broken = True
-        self.stop_keepalive()
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": ""})
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        self.read_paused = False
-        self.transport.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        output = b"".join(self._protocol.data_to_send())
+        self._protocol.receive_eof()  # nothing more is to be read; only now does it say how it was closed
+        closed = self._protocol.close_exc
+        if closed.sent and closed.rcvd:
+            # A close between the parts of a message: websockets calls it a violation, RFC 6455 (5.4) allows it.
+            self._transport.write(output.removesuffix(_frame(closed.sent)) + _frame(closed.rcvd))
+            self._take_close(closed.rcvd)
+            return
+        self._transport.write(output)
+        self._end(closed.sent.code if closed.sent else _ABNORMAL)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
         self._abort_after(_LINGER_SECONDS)
 
-    def handle_cont(self, event: Frame) -> None:
-        """As uvicorn's; but a message of countless empty parts has no size that would be too large."""
-        if len(self.frames) >= _PARTS:
-            self.close(CloseCode.POLICY)
+    # --- both ways, and the end ---
+
+    @property
+    def _open(self) -> bool:
+        return self._protocol.state is State.OPEN and not self._transport.is_closing()
+
+    def _flush(self) -> None:
+        self._together = 0
+        if (output := b"".join(self._protocol.data_to_send())) and not self._transport.is_closing():
+            self._transport.write(output)
+
+    def _end(self, code: int, reason: str = "") -> None:
+        if self._keepalive is not None:
+            self._keepalive.stop()
+            self._keepalive = None
+        self._events.end(code, reason)
+
+    def _abort_after(self, seconds: float) -> None:
+        """Free the transport by then, however much lies unread."""
+        if self._lost:
             return
-        super().handle_cont(event)
-
-    def send_receive_event_to_app(self) -> None:
-        """Hand a message to the receiver; what came before there was one waits in uvicorn's queue.
-
-        Invalid UTF-8 is refused here: uvicorn would log a traceback for it.
-        """
-        text = None
-        if self.curr_msg_data_type == "text":
-            try:
-                text = b"".join(self.frames).decode()
-            except UnicodeDecodeError:
-                self.frames = []
-                if self._open:
-                    self.conn.fail(CloseCode.INVALID_PAYLOAD)
-                    self.handle_parser_exception()
-                return
-        if self.receiver is None:
-            super().send_receive_event_to_app()
-            return
-        self.frames = []
-        if not self.close_sent:
-            self.receiver(text)
+        self._abort_at = min(self._abort_at, self._loop.time() + seconds)
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        self._abort_timer = self._loop.call_at(self._abort_at, self._transport.abort)
 
 
-class HttpConnection(HttpToolsProtocol):
-    """A connection before its upgrade. One that does not get its first request across in time is closed."""
-
-    _handshake_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        """Start the deadline of the first request."""
-        super().connection_made(transport)
-        self._handshake_timer = self.loop.call_later(_HANDSHAKE_SECONDS, transport.abort)
-
-    def on_message_begin(self) -> None:
-        """Each request of a kept connection has a deadline of its own."""
-        super().on_message_begin()
-        if self._handshake_timer is None:
-            self._handshake_timer = self.loop.call_later(_HANDSHAKE_SECONDS, self.transport.abort)
-
-    def on_headers_complete(self) -> None:
-        """The headers are there; a body is bounded by its reader."""
-        self._stop_timer()
-        super().on_headers_complete()
-
-    def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over. The parser, which holds this object, would leave both to the garbage collector."""
-        super().handle_websocket_upgrade()
-        self.parser = None  # type: ignore[assignment]  # as uvicorn's own, when a connection ends without an upgrade
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def _stop_timer(self) -> None:
-        if self._handshake_timer:
-            self._handshake_timer.cancel()
-            self._handshake_timer = None
+def _frame(close: Close) -> bytes:
+    data = b"" if close.code == _NO_STATUS else close.serialize()
+    return Frame(Opcode.CLOSE, data).serialize(mask=False)

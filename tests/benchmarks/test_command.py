@@ -35,6 +35,12 @@ def test_an_unknown_case_is_one_line() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_history_is_measured() -> None:
+    lines = _run("history", "--events", "10000").stdout.splitlines()
+    assert len(lines) == 10
+    assert lines[-1].startswith("10000 events, ")
+
+
 def test_help_has_examples() -> None:
     assert "python -m benchmarks --quick" in _run("--help").stdout
 
@@ -66,6 +72,7 @@ def test_nothing_outlives_an_interrupted_run(number: signal.Signals, tmp_path: P
         run.wait(20)
     finally:
         run.kill()
+        run.wait()
     deadline = time.monotonic() + 10
     while (alive := [pid for pid in children if _lives(pid)]) and time.monotonic() < deadline:
         time.sleep(0.05)

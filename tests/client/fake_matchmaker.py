@@ -183,6 +183,7 @@ class FakeMatchmaker:
 
     def found(self, session: Session) -> None:
         session.found = MatchFound(
+            join_token="a.join.token",
             session_id=str(uuid.uuid4()),
             server_address=self._server_address,
             game_mode=MODE,

@@ -1,6 +1,7 @@
 """One connection, against the fake matchmaker on a real socket."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from random import Random
@@ -22,7 +23,8 @@ from match_server.protocol import (
     encode,
 )
 from test_client.client import CannotConnect, LinkLost, PlayerClient, seconds_until_return
-from test_client.journey import Journey, State
+from test_client.journey import Journey
+from test_client.states import State
 from tests.client.fake_matchmaker import MODE, FakeMatchmaker
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -48,7 +50,7 @@ def test_two_players_are_matched() -> None:
     asyncio.run(scenario())
 
 
-def test_a_dropped_link_is_resumed_and_goes_to_the_next_node() -> None:
+def test_a_dropped_link_is_resumed_and_goes_to_another_node() -> None:
     async def scenario() -> None:
         fake = FakeMatchmaker()
         async with fake.running(), fake.running():
@@ -66,6 +68,26 @@ def test_a_dropped_link_is_resumed_and_goes_to_the_next_node() -> None:
                 ports = [int(handshake.headers["Host"].rpartition(":")[2]) for handshake in fake.handshakes]
                 assert ports == [int(url.split(":")[2].split("/")[0]) for url in (first, second)]
                 assert player.journey.violations == []
+
+    asyncio.run(scenario())
+
+
+def test_the_players_of_a_node_that_is_gone_spread_over_all_the_others() -> None:
+    async def scenario() -> None:
+        fake = FakeMatchmaker()
+        async with fake.running(), fake.running(), fake.running():
+            ports = [url.split(":")[2].split("/")[0] for url in fake.urls]
+            players = [client(f"p-{number}", *fake.urls) for number in range(20)]
+            for player in players:
+                await player.connect()
+                player.drop_link()
+                await player.connect()
+            went_to = Counter(handshake.headers["Host"].rpartition(":")[2] for handshake in fake.handshakes)
+            assert went_to[ports[0]] == 20, "at first"
+            assert went_to[ports[1]] + went_to[ports[2]] == 20
+            assert min(went_to[ports[1]], went_to[ports[2]]) >= 5
+            for player in players:
+                player.drop_link()
 
     asyncio.run(scenario())
 

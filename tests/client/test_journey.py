@@ -15,7 +15,8 @@ from match_server.protocol import (
     Resume,
     StartLoading,
 )
-from test_client.journey import Journey, State, Step
+from test_client.journey import Journey
+from test_client.states import State, Step
 from tests.client.told import MODE, ONE, OTHER, Told
 
 

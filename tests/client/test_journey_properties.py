@@ -16,12 +16,15 @@ from match_server.protocol import (
     JourneyState,
     MatchCancelled,
     MatchFound,
+    Party,
     Queued,
     Resumed,
     ServerMessage,
     StartLoading,
+    Status,
 )
-from test_client.journey import Journey, State
+from test_client.journey import Journey
+from test_client.states import State
 
 MODE = "Normal_1v1"
 SESSION = "11111111-1111-4111-8111-111111111111"
@@ -149,7 +152,9 @@ ANYTHING = st.one_of(
         game_mode=st.just(MODE),
         resume_token=IDS,
     ),
+    st.builds(Party, seq=SEQ, party_id=IDS, members=PLAYERS, missing=st.integers(0, 5), timeout_seconds=st.just(60)),
     st.builds(Error, code=st.sampled_from(ErrorCode), message=st.just("no")),
+    st.builds(Status, state=st.sampled_from(["none", "queued", "matched"])),
 )
 
 
@@ -188,4 +193,4 @@ def test_a_frame_that_comes_twice_is_noticed(repeated: int) -> None:
 
 
 def test_every_kind_of_message_is_thrown_at_it() -> None:
-    assert len(SERVER_MESSAGES) == 8  # a new one belongs in ANYTHING (pong does nothing)
+    assert len(SERVER_MESSAGES) == 10  # a new one belongs in ANYTHING (pong does nothing)

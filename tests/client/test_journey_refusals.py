@@ -3,7 +3,7 @@
 import pytest
 
 from match_server.protocol import Dequeue, Enqueue, ErrorCode, LoadingComplete, Resume
-from test_client.journey import Step
+from test_client.states import Step
 from tests.client.told import MODE, ONE, Told
 
 

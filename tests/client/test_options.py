@@ -9,40 +9,16 @@ from hypothesis import strategies as st
 
 from test_client.behaviours import BEHAVIOURS
 from test_client.options import (
-    DEFAULT_URL,
     arrivals,
     deal,
     parse_arrival,
     parse_game_mode,
     parse_mix,
     parse_prefix,
-    parse_url,
     parse_urls,
 )
 
 MIXES = st.dictionaries(st.sampled_from(sorted(BEHAVIOURS)), st.floats(0.01, 100), min_size=1)
-
-
-@pytest.mark.parametrize(
-    ("text", "url"),
-    [
-        (DEFAULT_URL, DEFAULT_URL),
-        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/ws/"),
-        ("https://play.example/", "wss://play.example/ws/"),
-        ("127.0.0.1:8080", "ws://127.0.0.1:8080/ws/"),
-        ("ws://[::1]:8080", "ws://[::1]:8080/ws/"),
-        ("wss://play.example/eu/ws", "wss://play.example/eu/ws"),
-        ("ws://127.0.0.1:8080?a=b", "ws://127.0.0.1:8080/ws/?a=b"),
-    ],
-)
-def test_makes_a_websocket_address_of_a_node(text: str, url: str) -> None:
-    assert parse_url(text) == url
-
-
-@pytest.mark.parametrize("text", ["", "ftp://a", "ws://", "ws://a:99999", "ws://a:0", "ws://a:port", "ws://[::1"])
-def test_refuses_what_is_no_address(text: str) -> None:
-    with pytest.raises(ValueError, match="expected an address"):
-        parse_url(text)
 
 
 def test_reads_several_addresses() -> None:

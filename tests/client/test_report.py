@@ -31,9 +31,12 @@ def summary(**fields: Any) -> Summary:
         "latency_ms": {"all": latency, "normal": latency},
         "violations": [],
         "unexpected": [],
+        "refusals": {},
         "errors": Counter(),
         "links_lost": 0,
         "places_lost": 0,
+        "quality": {},
+        "regions": Counter(),
     }
     return Summary(**{**right, **fields})
 
@@ -53,6 +56,16 @@ def test_percentiles_are_in_order(seconds: list[float]) -> None:
     values = percentiles(seconds)
     assert values is not None
     assert values.p50 <= values.p90 <= values.p95 <= values.p99 <= values.max
+
+
+def test_players_that_left_waiting_are_marked_as_their_objective_is() -> None:
+    waiting = summary(fates={"normal": Counter(matched=8, left_waiting=2)})
+    for limit, mark in ((1, "✗"), (2, "✓")):
+        console = Console(record=True, width=100)
+        show(waiting, judge(waiting, Limits(max_left_waiting=limit)), SwarmOptions(), console)
+        text = console.export_text()
+        assert f"2 {mark}" in text
+        assert f"{mark} left waiting: 2" in text
 
 
 def test_a_right_run_meets_the_usual_objectives() -> None:

@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection, broadcast
 
 from match_server.protocol import Dequeue, Enqueue, ErrorCode, Resume
 from test_client import client
-from test_client.behaviours import BEHAVIOURS
+from test_client.behaviours import BEHAVIOURS, ONLY_IN_PARTIES
 from test_client.distributions import parse_distribution
 from test_client.objectives import Limits, judge
 from test_client.options import SwarmOptions
@@ -20,6 +20,7 @@ from test_client.summary import Summary, summarize
 from test_client.swarm import Swarm
 from tests.client.fake_matchmaker import FakeMatchmaker, Player, Session
 
+ALONE = BEHAVIOURS.keys() - ONLY_IN_PARTIES
 KEY = "a key of thirty-two bytes or more!"
 
 
@@ -50,14 +51,14 @@ def test_every_behaviour_comes_to_its_end() -> None:
     summary = run(
         FakeMatchmaker(loading_timeout_seconds=0.9),
         players=40,
-        mix={name: 4 if name == "normal" else 1 for name in BEHAVIOURS},
+        mix={name: 4 if name == "normal" else 1 for name in ALONE},
         loading=parse_distribution("uniform:0:0.05"),
     )
     assert summary.violations == []
     assert summary.unexpected == []
     assert summary.links_lost > 0
     assert summary.places_lost == 0
-    assert set(summary.fates) == set(BEHAVIOURS)
+    assert set(summary.fates) == ALONE
     assert all(fates for fates in summary.fates.values())
     assert passed(summary, judge(summary, Limits()))
 
@@ -297,17 +298,17 @@ def test_a_dequeue_that_went_down_with_the_link_is_sent_again(
 
 def test_the_dedicated_server_welcomes_a_player() -> None:
     class AlsoADedicatedServer(FakeMatchmaker):
-        """Welcomes whoever connects with a player_id."""
+        """Welcomes whoever comes to play."""
 
         async def _serve(self, link: ServerConnection) -> None:
-            if link.request is not None and "player_id=" in link.request.path:
+            if link.request is not None and link.request.path == "/play":
                 broadcast([link], '{"type": "welcome"}')
                 await link.wait_closed()
             else:
                 await super()._serve(link)
 
         def found(self, session: Session) -> None:
-            self._server_address = self.url
+            self._server_address = self.url.replace("/ws/", "/play")
             super().found(session)
 
     assert run(AlsoADedicatedServer(), players=2, join=True).fates == {"normal": {"matched": 2}}

@@ -14,7 +14,8 @@ from match_server.protocol import (
     Resumed,
     StartLoading,
 )
-from test_client.journey import Journey, Step
+from test_client.journey import Journey
+from test_client.states import Step
 
 MODE, TOKEN = "Normal_1v1", "token"
 ONE, OTHER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"

@@ -1,13 +1,16 @@
 """The documentation's tables that follow from the code. `python -m tests.docs` writes them anew."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 
 from match_server.config import describe_settings
+from match_server.events.data import EVENTS
+from match_server.events.node import Events
+from match_server.platform.metrics import PlatformMetrics
 from match_server.protocol import CLIENT_MESSAGES, SERVER_MESSAGES
 from match_server.web.metrics import Metrics
 from tests.docs.markdown import code
@@ -23,7 +26,7 @@ def settings() -> str:
     return table(["variable", "default", "meaning"], rows)
 
 
-def metrics() -> str:
+def metrics(of: object) -> str:
     rows = [
         [
             code(metric._name + ("_total" if metric._type == "counter" else "")),
@@ -31,7 +34,7 @@ def metrics() -> str:
             ", ".join(code(label) for label in metric._labelnames),
             str(metric._documentation),
         ]
-        for metric in vars(Metrics()).values()
+        for metric in vars(of).values()
         if isinstance(metric, MetricWrapperBase)
     ]
     return table(["metric", "type", "labels", "meaning"], rows)
@@ -43,6 +46,20 @@ def messages(models: Iterable[type[BaseModel]]) -> str:
         for model in models
     ]
     return table(["type", "fields (`?`: may be missing)", "meaning"], rows)
+
+
+def events() -> str:
+    rows = [
+        [code(data.type), inspect.cleandoc(data.__doc__ or ""), ", ".join(_data_fields(data)), code(data.about)]
+        for data in EVENTS
+    ]
+    return table(["type", "what has happened", "`data` (`?`: may be missing)", "`subject`"], rows)
+
+
+def _data_fields(data: type[BaseModel]) -> Iterator[str]:
+    for name, field in data.model_fields.items():
+        described = f" ({field.description[0].lower()}{field.description[1:]})" if field.description else ""
+        yield f"{code(name)}{'' if field.is_required() else '?'}{described}"
 
 
 def _fields(message: type[BaseModel]) -> str:
@@ -71,7 +88,9 @@ def _form(field: Mapping[str, Any]) -> str:
 
 TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("README.md", "table: settings"): settings,
-    ("docs/operations.md", "table: metrics"): metrics,
+    ("docs/operations.md", "table: metrics"): lambda: metrics(Metrics(Events())),
+    ("docs/platform.md", "table: platform metrics"): lambda: metrics(PlatformMetrics()),
+    ("docs/events.md", "table: events"): events,
     ("docs/protocol.md", "table: client messages"): lambda: messages(CLIENT_MESSAGES),
     ("docs/protocol.md", "table: server messages"): lambda: messages(SERVER_MESSAGES),
 }

@@ -11,21 +11,24 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode as WebSocketsCloseCode
+from websockets.typing import Subprotocol
 
 from match_server.protocol import CloseCode
 from tests.docs.markdown import marked
-from tests.e2e.node import Node, environment
+from tests.shared.node import Node, environment, eventually
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws/"
 NODE_JS = shutil.which("node")
 TOKEN = "Normal_1v1~a-token"
+REQUEST = {"player_id": "player-py", "game_mode": "Normal_1v1"}
 DROPPED = WebSocketsCloseCode.ABNORMAL_CLOSURE
 
 FindMatch = Callable[..., Awaitable[dict[str, Any]]]
@@ -50,14 +53,25 @@ def python_client() -> FindMatch:
     return find_match
 
 
-def javascript(folder: Path, url: str, *, head: str = "") -> list[str]:
-    """The command that runs the README's script, on its own example call."""
+def python(folder: Path, url: str, player_id: str) -> list[str]:
+    """The command that runs the README's script for this player."""
+    source = marked("README.md", "code: client.py")
+    assert source.count(DEFAULT_URL) == 1
+    script = folder / "client.py"
+    script.write_text(source.replace(DEFAULT_URL, url))
+    return [sys.executable, str(script), player_id]
+
+
+def javascript(folder: Path, url: str, *, head: str = "", call: str = "") -> list[str]:
+    """The command that runs the README's script, on its own example call or on this one."""
     assert NODE_JS
     source = marked("README.md", "code: client.js")
     assert source.count(DEFAULT_URL) == 1
+    if call:
+        source = source[: source.index("const player_id")] + call
     script = folder / "client.js"
     script.write_text(head + source.replace(DEFAULT_URL, url))
-    return [NODE_JS, "--experimental-websocket", "--no-warnings", str(script)]
+    return [NODE_JS, "--experimental-websocket", "--no-warnings", str(script), "player-js"]
 
 
 async def output_of(command: list[str]) -> tuple[int | None, str, str]:
@@ -76,13 +90,7 @@ async def output_of(command: list[str]) -> tuple[int | None, str, str]:
 
 def test_both_clients_find_a_match(node: Node, tmp_path: Path) -> None:
     """As programs, with the README's own last lines; where JavaScript cannot run, Python plays against itself."""
-    source = marked("README.md", "code: client.py")
-    assert source.count(DEFAULT_URL) == source.count('"player-py"') == 1
-    commands = []
-    for name in ("player-py", "player-py-2"):
-        script = tmp_path / f"{name}.py"
-        script.write_text(source.replace(DEFAULT_URL, node.ws).replace('"player-py"', f'"{name}"'))
-        commands.append([sys.executable, str(script)])
+    commands = [python(tmp_path, node.ws, name) for name in ("player-py", "player-py-2")]
     if JAVASCRIPT_RUNS:
         commands[1] = javascript(tmp_path, node.ws)
 
@@ -145,20 +153,20 @@ def ending_with(code: int) -> Script:
     return first
 
 
+async def load_nothing(_: Any) -> None:
+    return
+
+
 Player = Callable[[Path, Scripted], Coroutine[Any, Any, str]]
 
 
 async def play_python(_: Path, service: Scripted) -> str:
     """What became of the player: the address, or what was raised."""
-
-    async def load(_: Any) -> None:
-        return
-
     async with serve(service.handle, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         try:
             async with asyncio.timeout(20):
-                found = await python_client()(f"ws://127.0.0.1:{port}/ws/", "player-py", "Normal_1v1", load)
+                found = await python_client()(f"ws://127.0.0.1:{port}/ws/", REQUEST, load_nothing)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what a user of the client would see
             return f"failed: {error}"
         return str(found["server_address"])
@@ -255,3 +263,118 @@ def test_a_client_takes_a_refusal_for_an_answer(play: Player, code: str, tmp_pat
     service = Scripted(first)
     assert f"refused: {code}" in asyncio.run(play(tmp_path, service))
     assert service.connections == 1
+
+
+async def in_queue(node: Node, count: int) -> None:
+    """Until so many players wait, and none of those who are gone keeps its place."""
+    await asyncio.to_thread(eventually, lambda: len(node.get("/players")["players"]) == count)
+
+
+def test_cancelling_the_python_client_leaves_the_queue(node: Node) -> None:
+    async def cancel() -> None:
+        finding = asyncio.ensure_future(python_client()(node.ws, REQUEST, load_nothing))
+        await in_queue(node, 1)
+        finding.cancel()
+        await asyncio.gather(finding, return_exceptions=True)
+        await in_queue(node, 0)
+
+    asyncio.run(cancel())
+
+
+@pytest.mark.skipif(not JAVASCRIPT_RUNS, reason="needs Node.js 20 or newer on PATH")
+def test_aborting_the_javascript_client_leaves_the_queue(node: Node, tmp_path: Path) -> None:
+    call = f"""
+    const cancel = new AbortController();
+    process.stdin.once("data", () => cancel.abort(new Error("the player has cancelled")));
+    findMatch("{DEFAULT_URL}", {json.dumps(REQUEST)}, async () => {{}}, {{ signal: cancel.signal }})
+      .catch((error) => {{ console.log(error.message); process.stdin.destroy(); }});
+    """
+
+    async def cancel() -> None:
+        pipe = asyncio.subprocess.PIPE
+        command = javascript(tmp_path, node.ws, call=call)
+        client = await asyncio.create_subprocess_exec(*command, env=environment({}), stdin=pipe, stdout=pipe)
+        await in_queue(node, 1)
+        out, _ = await client.communicate(b"x")
+        assert out.decode() == "the player has cancelled\n"
+        await in_queue(node, 0)
+
+    asyncio.run(cancel())
+
+
+@pytest.mark.skipif(not JAVASCRIPT_RUNS, reason="needs Node.js 20 or newer on PATH")
+def test_the_javascript_client_gives_up_where_nobody_answers(tmp_path: Path) -> None:
+    """Nothing listens on port 9. A browser gives no reason, so that the error names the likely ones."""
+    status, _, err = asyncio.run(output_of(javascript(tmp_path, "ws://127.0.0.1:9/", head="Math.random = () => 0;\n")))
+    assert status == 1
+    assert "does not answer, or MATCH_ALLOWED_ORIGINS does not name this page" in err
+
+
+@pytest.mark.skipif(not JAVASCRIPT_RUNS, reason="needs Node.js 20 or newer on PATH")
+def test_a_level_that_does_not_load_rejects_the_javascript_client(tmp_path: Path) -> None:
+    async def first(link: ServerConnection) -> None:
+        await link.send(json.dumps({"type": "start_loading", "seq": 1, "loading_session_id": str(uuid.UUID(int=1))}))
+        await link.wait_closed()
+
+    async def fail_to_load() -> str:
+        async with serve(Scripted(first).handle, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws/"
+            call = f"""
+            findMatch("{url}", {json.dumps(REQUEST)}, async () => {{ throw new Error("the disk is full"); }})
+              .catch((error) => console.log(error.message));
+            """
+            return (await output_of(javascript(tmp_path, url, call=call)))[1]
+
+    assert asyncio.run(fail_to_load()) == "the disk is full\n"
+
+
+def test_both_clients_send_what_the_request_holds_and_a_fresh_token(tmp_path: Path) -> None:
+    """Attributes and parties are fields of the request; a token is made anew for each connection."""
+    seen: list[Any] = []
+
+    async def note(link: ServerConnection) -> None:
+        assert link.request
+        offered = link.request.headers.get("Sec-WebSocket-Protocol") or link.request.headers["Authorization"]
+        seen.append([json.loads(await link.recv())["attributes"], offered])
+        await link.close(CloseCode.RESTARTING if len(seen) % 2 else CloseCode.TAKEN_OVER)
+
+    request = {**REQUEST, "attributes": {"rating": 1620}}
+    call = f"""
+    let made = 0;
+    const makeToken = async () => `token-${{++made}}`;
+    findMatch("{DEFAULT_URL}", {json.dumps(request)}, async () => {{}}, {{ makeToken }})
+      .catch((error) => console.log(error.message));
+    """
+
+    async def connect_twice(url: str) -> None:
+        tokens = iter(["token-1", "token-2"])
+
+        async def make_token() -> str:
+            return next(tokens)
+
+        with pytest.raises(ConnectionClosed):
+            await python_client()(url, request, load_nothing, make_token)
+        if JAVASCRIPT_RUNS:
+            await output_of(javascript(tmp_path, url, head="Math.random = () => 0;\n", call=call))
+
+    def pick(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        return offered[0] if offered else None
+
+    async def play() -> None:
+        async with serve(note, "127.0.0.1", 0, select_subprotocol=pick) as server:
+            await connect_twice(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws/")
+
+    asyncio.run(play())
+    offers = ["Bearer token-1", "Bearer token-2", "match.v1, bearer.token-1", "match.v1, bearer.token-2"]
+    assert seen == [[{"rating": 1620}, offer] for offer in offers[: len(seen)]]
+    assert len(seen) == (4 if JAVASCRIPT_RUNS else 2)
+
+
+@pytest.mark.skipif(not JAVASCRIPT_RUNS, reason="needs Node.js 20 or newer on PATH")
+def test_a_javascript_client_that_is_aborted_before_it_begins_asks_for_nothing(tmp_path: Path) -> None:
+    call = f"""
+    const signal = AbortSignal.abort(new Error("no"));
+    findMatch("ws://127.0.0.1:9/", {json.dumps(REQUEST)}, async () => {{}}, {{ signal }})
+      .catch((error) => console.log(error.message));
+    """
+    assert asyncio.run(output_of(javascript(tmp_path, DEFAULT_URL, call=call))) == (0, "no\n", "")

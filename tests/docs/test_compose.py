@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from sqlalchemy import make_url
 from typer.main import get_command
 
 import dedicated_server_stub.cli
 import match_server.cli
 import test_client.cli
 from match_server.config import Settings, variable
+from match_server.platform.service import Platform
 from tests.docs.markdown import ROOT, read
 
 COMPOSE: dict[str, Any] = yaml.safe_load(read("compose.yaml"))
@@ -29,16 +31,21 @@ COMMANDS: dict[str, typer.Typer] = {
 def check_options(command: str) -> dict[str, str]:
     """The options of a command line, each of which the program must have."""
     program, *arguments = shlex.split(command)
-    known = {option for parameter in get_command(COMMANDS[program]).params for option in parameter.opts}
-    assert set(arguments[::2]) <= known
-    return dict(zip(arguments[::2], arguments[1::2], strict=True))
+    called: Any = get_command(COMMANDS[program])
+    if arguments[0] in getattr(called, "commands", {}):
+        called = called.commands[arguments.pop(0)]
+    known = {option for parameter in called.params for option in parameter.opts}
+    values = [*arguments[1:], ""]
+    options = {name: value for name, value in zip(arguments, values, strict=True) if name.startswith("--")}
+    assert options.keys() <= known
+    return options
 
 
 def test_it_has_what_it_says() -> None:
     assert len(NODES) == 2
     servers = [name for name, service in OURS.items() if "dedicated-server-stub" in service.get("command", "")]
     assert len(servers) == 2
-    assert set(SERVICES) == {*OURS, "balancer", "redis", "prometheus"}
+    assert set(SERVICES) == {*OURS, "balancer", "redis", "postgres", "kafka", "prometheus"}
     assert SERVICES["players"]["profiles"] == ["players"]
     for service in SERVICES.values():
         assert ":" in service["image"] or service["image"] == "match-server", "other people's images have a version"
@@ -52,7 +59,8 @@ def test_our_services_fit_our_programs(name: str) -> None:
     if "command" in service:
         options = check_options(service["command"])
         for url in re.findall(r"(?:http|ws)://([\w-]+):(\d+)", service["command"]):
-            assert url in {("balancer", "8080"), (name, options.get("--port")), ("127.0.0.1", options.get("--port"))}
+            own = options.get("--port")
+            assert url in {("balancer", "8080"), ("balancer", "8081"), (name, own), ("127.0.0.1", own)}
 
 
 @pytest.mark.parametrize("name", sorted(NODES))
@@ -66,6 +74,22 @@ def test_a_node_would_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     subnet = COMPOSE["networks"]["default"]["ipam"]["config"][0]["subnet"]
     assert [str(network) for network in settings.server_networks] == [subnet]
     assert [str(network) for network in settings.trusted_proxies] == [subnet]
+
+
+def test_the_platform_would_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in SERVICES["platform"]["environment"].items():
+        monkeypatch.setenv(key, re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value)))
+    settings = Settings(_env_file=None)
+    Platform(settings)
+    url = make_url(settings.database_url)
+    postgres = SERVICES["postgres"]["environment"]
+    assert (url.host, url.username, url.database) == ("postgres", postgres["POSTGRES_USER"], postgres["POSTGRES_USER"])
+    assert (
+        SERVICES["platform"]["environment"]["MATCH_DATABASE_URL"].split("@")[0].endswith(postgres["POSTGRES_PASSWORD"])
+    )
+    assert SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{settings.kafka_brokers}"
+    assert SERVICES["platform"]["ports"] == [f"127.0.0.1:{settings.platform_port}:{settings.platform_port}"]
+    assert "[platform]" in read("Dockerfile"), "the drivers are in the image"
 
 
 def test_ports_are_published_on_loopback_alone() -> None:
@@ -84,9 +108,15 @@ def test_dependencies_and_files_exist() -> None:
 
 def test_balancer_and_prometheus_know_the_nodes() -> None:
     balanced = re.findall(r"^    server (\S+) (\S+)$", read("deploy/haproxy.cfg"), re.MULTILINE)
-    assert balanced == [(name, f"{name}:8080") for name in sorted(NODES)]
-    (job,) = yaml.safe_load(read("deploy/prometheus.yml"))["scrape_configs"]
-    assert job["static_configs"][0]["targets"] == [f"{name}:8080" for name in sorted(NODES)]
+    assert balanced == [(name, f"{name}:{port}") for port in (8080, 8081) for name in sorted(NODES)]
+    prometheus = yaml.safe_load(read("deploy/prometheus.yml"))
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in prometheus["scrape_configs"]}
+    assert targets == {
+        "match-server": [f"{name}:8081" for name in sorted(NODES)],
+        "match-platform": [f"platform:{Settings.model_fields['platform_port'].default}"],
+    }
+    mounted = {volume.split(":")[1] for volume in SERVICES["prometheus"]["volumes"]}
+    assert {f"/etc/prometheus/{name}" for name in prometheus["rule_files"]} < mounted
 
 
 def test_the_image_takes_what_the_wheel_is_made_of() -> None:

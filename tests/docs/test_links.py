@@ -39,7 +39,7 @@ def test_what_the_architecture_names_exists() -> None:
         assert re.search(rf"def {method}\(", body), f"{owner}.{method}"
     for name in re.findall(r"`([a-z_]+\.py)`", text):
         assert list((ROOT / "match_server").rglob(name)), name
-    scripts = {path.stem for path in (ROOT / "lua").glob("*.lua")}
+    scripts = {path.stem for path in (ROOT / "lua").glob("*/*.lua")}
     chart = text.partition("```mermaid\n")[2].partition("```")[0]
     named = {word for label in re.findall(r": (.*)", chart) for word in re.findall(r"\b[a-z]+_[a-z]+\b", label)}
     assert named

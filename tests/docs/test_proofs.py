@@ -12,7 +12,7 @@ PAGES = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *ROO
 RACES = "docs/races.md"
 MATRIX = "docs/operations.md"
 CITED_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-CITED_RACE = re.compile(r"races\.md,? (\d+b?)")
+CITED_RACE = re.compile(r"races\.md,? (P?\d+b?)")
 SOURCE = {".lua", ".md", ".py"}
 
 
@@ -42,8 +42,10 @@ def test_a_test_that_is_cited_exists_and_is_expected_to_pass(page: str) -> None:
 
 
 def test_every_race_has_its_number_its_cure_and_its_proof() -> None:
-    numbers = [str(number) for number in range(1, len(entries()))]
-    assert list(entries()) == [*numbers[:13], "13b", *numbers[13:]]
+    of_parties = [number for number in entries() if number.startswith("P")]
+    assert of_parties == [f"P{number}" for number in range(1, len(of_parties) + 1)]
+    numbers = [str(number) for number in range(1, len(entries()) - len(of_parties))]
+    assert list(entries()) == [*numbers[:13], "13b", *numbers[13:], *of_parties]
     for number, text in entries().items():
         proof = text.partition("\n**Proof**: ")[2]
         assert "\n**Cure**: " in text, number

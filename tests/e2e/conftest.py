@@ -1,9 +1,9 @@
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.node import Node, eventually
+from tests.shared.node import Node, eventually
+from tests.shared.prefix import fresh_prefix
 
 
 @pytest.fixture(scope="module")
@@ -11,7 +11,7 @@ def node(redis_url: str, tmp_path_factory: pytest.TempPathFactory, request: pyte
     """One node for the tests of a module, which may name its settings in `SETTINGS`."""
     settings = getattr(request.module, "SETTINGS", {})
     folder = tmp_path_factory.mktemp("node")
-    with Node(folder, redis_url, f"{{{uuid.uuid4().hex[:8]}}}:", **settings) as node:
+    with Node(folder, redis_url, fresh_prefix(), **settings) as node:
         yield node
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.fake_server import Call, FakeServer, Reply, answering, hang, register
-from tests.e2e.node import Node
-from tests.e2e.player import MODE, Player, match_all, players_on, queue_all
+from tests.shared.fake_server import Answer, Call, FakeServer, Reply, after, answering, hang, register
+from tests.shared.node import Node
+from tests.shared.player import MODE, Player, match_all, players_on, queue_all
 
 SETTINGS = {
     "game_modes": f"{MODE}:2,Trio:3",
@@ -24,29 +24,41 @@ SETTINGS = {
 Scene = Callable[[FakeServer, FakeServer, list[Player]], Awaitable[None]]
 
 
-async def _with_a_bad_server(node: Node, bad: FakeServer, scene: Scene) -> None:
-    """The bad one alone takes the match; the good one comes when the bad one has been asked."""
+async def _with_a_bad_server(node: Node, answer: Answer, scene: Scene) -> None:
+    """The bad one alone takes the match, and answers once the good one is there: else the match might be given up."""
+    good_is_there = asyncio.Event()
     async with AsyncExitStack() as stack:
         players = await stack.enter_async_context(players_on(node, "ann", "bob"))
-        await stack.enter_async_context(bad)
+        bad = await stack.enter_async_context(FakeServer(node, answer=after(good_is_there, answer)))
         await queue_all(players)
         for player in players:
             await player.load()
         await bad.called(1)
         good = await stack.enter_async_context(FakeServer(node))
+        good_is_there.set()
         await scene(bad, good, players)
 
 
 async def _found_after_all(node: Node, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> None:
     """The first server asked answers in a way of its own; the players find their match on the next one."""
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    asked = asyncio.Event()
+    good_is_there = asyncio.Event()
+
+    async def serve_once_asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await good_is_there.wait()  # with one server alone, an answer that cannot be read ends the match
+        await serve(reader, writer)
+
+    listener = await asyncio.start_server(serve_once_asked, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     async with players_on(node, "ann", "bob") as players:
         server_id = register(node, control_url=f"http://127.0.0.1:{port}")
         await queue_all(players)
         for player in players:
             await player.load()
+        await asked.wait()  # or the next one may be there before they have loaded
         async with FakeServer(node) as good:
+            good_is_there.set()
             for player in players:
                 await player.expect("match_found", server_address=good.address, within_seconds=5)
         node.http.delete(f"/servers/{server_id}")
@@ -57,7 +69,7 @@ SESSION = {"session_id": "s", "server_address": "a"}
 BAD_ANSWERS: dict[str, Reply] = {
     "full": Reply(503, {"error": "full"}),
     "conflict": Reply(409, {"error": "draining"}),
-    "a-bug": Reply(500, b"Traceback (most recent call last)"),
+    "a-bug": Reply(500, b"KeyError: 'players'"),
     "not-found": Reply(404, {}),
     "no-content": Reply(204, b""),
     "accepted": Reply(202, SESSION),
@@ -65,7 +77,6 @@ BAD_ANSWERS: dict[str, Reply] = {
     "no-utf8": Reply(200, b"\xff\xfe\xff"),
     "no-object": Reply(200, ["s", "a"]),
     "no-session": Reply(200, {"server_address": "a"}),
-    "no-address": Reply(200, {"session_id": "s"}),
     "null-session": Reply(200, {"session_id": None, "server_address": "a"}),
     "number-session": Reply(200, {"session_id": 7, "server_address": "a"}),
     "empty-address": Reply(200, {"session_id": "s", "server_address": ""}),
@@ -85,8 +96,18 @@ def test_a_server_that_gives_no_session_leads_to_another_server(node: Node, name
             assert len(bad.calls) == 1, "after a refusal it is not asked again"
         assert len(bad.calls) <= 2
 
-    bad = FakeServer(node, answer=answering(BAD_ANSWERS[name]))
-    asyncio.run(_with_a_bad_server(node, bad, scene))
+    asyncio.run(_with_a_bad_server(node, answering(BAD_ANSWERS[name]), scene))
+
+
+def test_without_an_address_in_the_answer_players_get_the_registered_one(node: Node) -> None:
+    async def scene() -> None:
+        answer = answering(Reply(200, {"session_id": "s"}))
+        async with FakeServer(node, answer=answer) as server, players_on(node, "ann", "bob") as players:
+            await queue_all(players)
+            for frame in await match_all(players):
+                assert (frame["session_id"], frame["server_address"]) == ("s", server.address)
+
+    asyncio.run(scene())
 
 
 @pytest.mark.parametrize("how", ["hang", "break"])
@@ -98,8 +119,7 @@ def test_after_a_lost_answer_the_same_server_is_asked_once_more_with_the_same_ke
         assert bad.calls[0].key == bad.calls[1].key == good.calls[0].key
         assert bad.calls[0].body == bad.calls[1].body
 
-    bad = FakeServer(node, answer=hang if how == "hang" else answering(None))
-    asyncio.run(_with_a_bad_server(node, bad, scene))
+    asyncio.run(_with_a_bad_server(node, hang if how == "hang" else answering(None), scene))
 
 
 def test_a_lost_answer_that_comes_at_the_second_time_is_taken(node: Node) -> None:
@@ -157,28 +177,21 @@ def test_an_orphan_of_a_lost_answer_is_listed_for_ending(node: Node) -> None:
         assert row["active"] + row["reserved"] >= 1, "unknown is a state: the slot is not free yet"
         assert bad.heartbeat(active_sessions=[orphan])["end"] == [orphan]
 
-    bad = FakeServer(node, capacity=5, answer=hang)
-    asyncio.run(_with_a_bad_server(node, bad, scene))
+    asyncio.run(_with_a_bad_server(node, hang, scene))
 
 
-def test_no_redirect_is_followed(node: Node) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(node: Node, status: int) -> None:
     async def journey() -> None:
-        async with AsyncExitStack() as stack:
-            players = await stack.enter_async_context(players_on(node, "ann", "bob"))
-            inner = await stack.enter_async_context(FakeServer(node))
+        async with FakeServer(node) as inner:
             node.http.delete(f"/servers/{inner.server_id}")  # not for the match server to call
             where = f"{inner.control_url}/session/create"
-            for status in (301, 302, 303, 307, 308):
-                bad = FakeServer(node, answer=answering(Reply(status, SESSION, {"Location": where})))
-                async with bad:
-                    await queue_all(players)
-                    for player in players:
-                        await player.load()
-                    await bad.called(1)
-                    async with FakeServer(node) as good:
-                        for player in players:
-                            await player.expect("match_found", server_address=good.address)
+            await _with_a_bad_server(node, answering(Reply(status, SESSION, {"Location": where})), scene)
             assert inner.calls == []
+
+    async def scene(_: FakeServer, good: FakeServer, players: list[Player]) -> None:
+        for player in players:
+            await player.expect("match_found", server_address=good.address)
 
     asyncio.run(journey())
 
@@ -213,14 +226,15 @@ def test_an_answer_of_200_mb_is_cut_off(node: Node) -> None:
         except (OSError, asyncio.CancelledError):
             pass
         finally:
-            most.append(sent)
+            cut_off.put_nowait(sent)
             writer.transport.abort()
 
-    most: list[int] = []
+    cut_off: asyncio.Queue[int] = asyncio.Queue()
 
     async def journey() -> None:
         await _found_after_all(node, flood)
-        assert max(most) < 20_000_000
+        async with asyncio.timeout(10):
+            assert await cut_off.get() < 20_000_000
 
     asyncio.run(journey())
 

@@ -14,8 +14,8 @@ import jwt
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.e2e.node import Node
-from tests.e2e.player import MODE, fresh_id, player_on
+from tests.shared.node import Node
+from tests.shared.player import MODE, fresh_id, player_on
 
 PLAYER_KEY = "player-key-" + "0123456789" * 6  # as long as HS512 wants it
 SERVER_KEY = "server-key-0123456789"
@@ -115,19 +115,24 @@ def test_a_player_cannot_resume_in_anothers_name_even_with_the_token(node: Node)
 
 
 REGISTRATION = {"control_url": "http://127.0.0.1:9", "address": "game:1", "capacity": 1}
-SERVER_CALLS = [
+SERVER_CALLS: list[tuple[str, str, Any]] = [
     ("POST", "/servers", REGISTRATION),
     ("PUT", "/servers/s/heartbeat", {}),
     ("DELETE", "/servers/s", None),
     ("POST", f"/servers/s/sessions/{uuid.uuid4()}/end", None),
+    ("POST", "/servers/s/sessions/end", {"session_ids": []}),
 ]
 OPERATOR_CALLS = [
     ("GET", "/servers", None),
+    ("GET", "/servers/s", None),
     ("GET", "/queues", None),
     ("GET", f"/queues/{MODE}", None),
     ("POST", f"/queues/{MODE}/pause", None),
     ("POST", f"/queues/{MODE}/resume", None),
     ("GET", "/players/p", None),
+    ("POST", f"/queues/{MODE}/clear", None),
+    ("DELETE", "/players/p/journey", None),
+    ("POST", "/servers/s/drain", None),
 ]
 
 

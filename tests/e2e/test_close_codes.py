@@ -13,9 +13,9 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.e2e.fake_server import FakeServer
-from tests.e2e.node import Node, eventually
-from tests.e2e.player import MODE, Player, match_all, player_on, players_on
+from tests.shared.fake_server import FakeServer
+from tests.shared.node import Node, eventually
+from tests.shared.player import MODE, Player, match_all, player_on, players_on
 
 SETTINGS = {"messages_per_second": 1000}
 

@@ -7,22 +7,26 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 from redis import Redis
 from websockets.asyncio.client import connect
+from websockets.typing import Origin
 
 import match_server
-from tests.e2e.fake_server import FakeServer
-from tests.e2e.node import Node, Process, eventually, run
-from tests.e2e.player import MODE, Player, fresh_id, match_all, player_on, players_on, queue_all
-from tests.redis_process import RedisProcess
+from tests.shared.fake_server import FakeServer
+from tests.shared.node import Node, Process, environment, eventually, run
+from tests.shared.player import MODE, Player, fresh_id, match_all, player_on, players_on, queue_all
+from tests.shared.redis_server import RedisServer
 
+INSTALLED = Path(sys.executable).with_name("match-server")
 COMMANDS = [
     ("match_server",),
     ("match_server", "demo"),
@@ -41,6 +45,41 @@ def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...])
     version = run(*command, "--version", folder=tmp_path)
     assert version.returncode == 0
     assert match_server.__version__ in version.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_h_is_help(tmp_path: Path, command: tuple[str, ...]) -> None:
+    assert run(*command, "-h", folder=tmp_path).stdout == run(*command, "--help", folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize(("option", "value"), [("--match-server", "ftp://a"), ("--game-mode", "no such mode!")])
+def test_the_same_wrong_option_is_refused_in_the_same_words(tmp_path: Path, option: str, value: str) -> None:
+    told = {
+        run(command, option, value, folder=tmp_path).stderr.partition(": ")[2]
+        for command in ("dedicated_server_stub", "test_client")
+    }
+    assert len(told) == 1, told
+
+
+def test_a_run_without_a_node_says_so_in_one_line(tmp_path: Path) -> None:
+    told = run("test_client", "--match-server", "127.0.0.1:9", "--deadline-seconds", "0.5", folder=tmp_path)
+    assert told.returncode == 1
+    (line,) = (told.stdout + told.stderr).splitlines()
+    assert line.startswith("test-client: no player came in: ws://127.0.0.1:9/ws/: ")
+    assert "refused" in line
+
+
+def test_both_programs_say_what_the_node_said(tmp_path: Path, redis_url: str, prefix: str) -> None:
+    keys: dict[str, Any] = {"player_key": "p" * 32, "server_key": "s" * 32}
+    with Node(tmp_path, redis_url, prefix, **keys) as node:
+        client = run("test_client", "--match-server", node.base, player_key="q" * 32, folder=tmp_path)
+        (line,) = (client.stdout + client.stderr).splitlines()
+        assert line == "test-client: no player came in: the token's signature is wrong"
+        assert client.returncode == 1
+        stub = run("dedicated_server_stub", "--match-server", node.ws, folder=tmp_path)
+        assert stub.stderr.endswith("refused, 401: Authorization: expected Bearer and MATCH_SERVER_KEY\n")
+        mode = run("test_client", "--match-server", node.base, "--game-mode", "Nope", folder=tmp_path, **keys)
+        assert "game_mode: expected one of Normal_1v1" in mode.stdout + mode.stderr
 
 
 @pytest.mark.parametrize("name", ["match-server", "dedicated-server-stub", "test-client"])
@@ -94,6 +133,13 @@ def test_a_wrong_setting_ends_the_start_with_one_line_that_names_it(tmp_path: Pa
     assert f"MATCH_{name.upper()}" in lines[0]
 
 
+def test_a_broken_line_of_the_env_file_is_one_line_that_names_both(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("MATCH_TICK_SECONDS=0.2\n# a comment\nthis is broken\nMATCH_PORT 8080\n")
+    told = run("match_server", folder=tmp_path, port=0)
+    assert told.returncode == 2
+    assert told.stderr.splitlines() == [f".env, line {line}: expected NAME=value" for line in (3, 4)]
+
+
 def test_two_wrong_settings_are_both_named(tmp_path: Path) -> None:
     told = run("match_server", folder=tmp_path, port="x", tick_seconds="y")
     assert told.returncode == 2
@@ -128,15 +174,43 @@ def test_a_wrong_option_ends_the_start_with_status_2(tmp_path: Path, command: tu
     assert command[1] in told.stderr
 
 
-@pytest.mark.parametrize("command", ["demo", "dev"])
-def test_an_option_before_the_command_is_not_ignored(tmp_path: Path, command: str) -> None:
-    told = run("match_server", "--port", "0", "--game-modes", "Zed:2", command, folder=tmp_path)
+@pytest.mark.parametrize(
+    ("command", "option", "said"),
+    [
+        ("demo", "--game-modes=Zed:2", "--game-modes: demo takes no such option"),
+        ("dev", "--game-modes=Zed:2", "--game-modes: expected after the command"),
+        ("dev", "--redis-url=redis://r", "--redis-url: dev takes no such option"),
+    ],
+)
+def test_an_option_before_the_command_is_not_ignored(tmp_path: Path, command: str, option: str, said: str) -> None:
+    told = run("match_server", option, command, folder=tmp_path)
     assert told.returncode == 2
     (line,) = (told.stdout + told.stderr).splitlines()
-    assert line.startswith("--port, --game-modes: expected after the command")
+    assert line.startswith(said)
     assert f"match-server {command} --help" in line
     version = run("match_server", "--version", command, folder=tmp_path)
     assert (version.returncode, version.stdout) == (0, f"match-server {match_server.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [([], "MATCH_ADMIN_PORT"), (["--workers", "2"], "MATCH_ADMIN_PORT"), (["platform"], "MATCH_PLATFORM_PORT")],
+)
+def test_another_port_in_use_is_named_as_such(tmp_path: Path, redis_url: str, command: list[str], name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {"redis_url": redis_url, "port": 0, "admin_port": port, "platform_port": port}
+        told = run("match_server", *command, folder=tmp_path, **settings)
+    assert (told.returncode, told.stderr.splitlines()[-1:]) == (
+        2,
+        [f"{name}: cannot listen on 127.0.0.1:{port}: Address already in use"],
+    )
+
+
+def test_a_token_by_a_short_key_comes_with_one_line_of_ours(tmp_path: Path) -> None:
+    told = run("match_server", "token", "ada", folder=tmp_path, player_key="short")
+    assert (told.returncode, told.stdout.count(".")) == (0, 2)
+    assert told.stderr == "MATCH_PLAYER_KEY: has fewer than 32 bytes, and may be guessed\n"
 
 
 @pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["one", "workers"])
@@ -153,7 +227,7 @@ def test_a_port_in_use_is_said_in_one_line_before_anything_is_started(tmp_path: 
 
 @pytest.mark.parametrize("host", ["no.such.invalid", "ü" * 70, "192.0.2.1"], ids=["unknown", "long", "elsewhere"])
 def test_an_address_that_cannot_be_listened_on_is_the_hosts_fault(tmp_path: Path, host: str) -> None:
-    told = run("match_server", "--host", host, folder=tmp_path, port=0, server_key="k" * 32)
+    told = run("match_server", "--host", host, folder=tmp_path, port=0, server_key="k" * 32, admin_key="a" * 32)
     assert told.returncode == 2, told
     lines = (told.stdout + told.stderr).splitlines()
     assert len(lines) == 1, lines
@@ -183,7 +257,7 @@ def test_a_node_that_starts_before_its_redis_is_ready_once_that_is_there(tmp_pat
                 await queue_all(players)
                 await match_all(players)
 
-        with RedisProcess() as redis_process:
+        with RedisServer() as redis_process:
             socket_path.symlink_to(redis_process.url.removeprefix("unix://"))
             node.wait_for_output("ready on ")
             eventually(lambda: node.http.get("/readyz").status_code == 200)
@@ -200,7 +274,7 @@ def test_workers_that_start_before_their_redis_are_ready_once_that_is_there(tmp_
     socket_path = tmp_path / "late.sock"
     with Process(tmp_path, "match_server", "--workers", "2", port=0, redis_url=f"unix://{socket_path}") as parent:
         where = parent.wait_for_output(r"^match-server listening (on \S+ and \S+ \(Redis: \S+\)): not ready, Redis")[1]
-        with RedisProcess() as redis_process:
+        with RedisServer() as redis_process:
             socket_path.symlink_to(redis_process.url.removeprefix("unix://"))
             parent.wait_for_output("ready on ")
             assert parent.stop() == 0
@@ -220,28 +294,16 @@ def test_beyond_loopback_it_starts_with_a_server_key(tmp_path: Path, redis_url: 
         assert httpx.get(f"http://127.0.0.1:{node.port}/healthz", trust_env=False).status_code == 200
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_by_signal_ends_with_status_0(
-    tmp_path: Path, redis_url: str, prefix: str, number: signal.Signals
+def test_on_every_address_it_prints_one_to_call_and_says_what_is_open(
+    tmp_path: Path, redis_url: str, prefix: str
 ) -> None:
-    with Node(tmp_path, redis_url, prefix) as node:
-        assert node.stop(number) == 0
-        assert "Traceback" not in node.log
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("command", ["", "--workers 2", "dev --port 0"])
-def test_a_stop_during_the_start_leaves_nothing_behind(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, command: str, number: signal.Signals
-) -> None:
-    temporary = tmp_path_factory.mktemp("tmp")  # not in the test's own: a socket's path has to be short
-    variables = {"TMPDIR": str(temporary)}
-    with Process(tmp_path, "match_server", *command.split(), variables=variables, port=0) as process:
-        eventually(lambda: list(temporary.glob("match-server-*")))  # the embedded Redis is about to start
-        assert process.stop(number) == 0, process.log
-        assert process.output == "", "it says of nothing that it is ready"
-        assert "Traceback" not in process.log
-        assert list(temporary.iterdir()) == []
+    keys: dict[str, Any] = {"server_key": "k" * 32, "admin_key": "a" * 32}
+    with Node(tmp_path, redis_url, prefix, host="0.0.0.0", **keys) as node:
+        assert node.http.get("/healthz").status_code == 200
+        assert ", on all of its addresses" in node.output
+        assert "players_unauthenticated" in node.log
+    with Node(tmp_path, redis_url, prefix, host="0.0.0.0", player_key="p" * 32, **keys) as node:
+        assert "players_unauthenticated" not in node.log
 
 
 def test_the_embedded_redis_ends_with_its_node(tmp_path: Path) -> None:
@@ -275,6 +337,7 @@ def test_an_embedded_path_keeps_its_data_over_a_restart(tmp_path: Path) -> None:
 
     modes = f"{MODE}:2,Other:2"
     with Node(tmp_path, f"embedded://{store}", game_modes=modes) as node:
+        assert f"(Redis: embedded://{store})" in node.output
         kept = asyncio.run(first(node))
     with Node(tmp_path, f"embedded://{store}", game_modes=modes) as node:
         asyncio.run(second(node, *kept))
@@ -308,7 +371,7 @@ def test_the_log_is_json_when_asked(tmp_path: Path, redis_url: str, prefix: str)
     command = ("match_server", "--log-format", "json", "--log-level", "info")
     settings: dict[str, Any] = {"port": 0, "redis_url": redis_url, "key_prefix": prefix}
     with Process(tmp_path, *command, **settings) as process:
-        process.wait_for_output("ready on")
+        process.wait_for_log("node_ready")
         assert process.stop() == 0
         lines = [json.loads(line) for line in process.log.splitlines()]
         assert lines
@@ -331,7 +394,7 @@ def test_no_secret_stands_in_the_log_at_any_level(tmp_path: Path, redis_url: str
 
 @pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["one", "workers"])
 def test_the_password_of_redis_is_not_printed(tmp_path: Path, options: list[str]) -> None:
-    with RedisProcess() as redis_process:
+    with RedisServer() as redis_process:
         with Redis.from_url(redis_process.url) as client:
             client.config_set("requirepass", "hunter2-secret")
         url = redis_process.url.replace("unix://", "unix://:hunter2-secret@")
@@ -375,7 +438,11 @@ def test_dev_prints_its_addresses_and_stops_on_ctrl_c(tmp_path: Path) -> None:
         base = re.sub(r"^ws(.*)/ws/$", r"http\1", websocket)
 
         async def journey() -> None:
-            async with connect(websocket, proxy=None) as one, connect(websocket, proxy=None) as two:
+            page = "http://localhost:3000"  # of a game in development
+            async with (
+                connect(websocket, proxy=None, origin=Origin(page)) as one,
+                connect(websocket, proxy=None) as two,
+            ):
                 ann, bob = Player(one, fresh_id()), Player(two, fresh_id())
                 await ann.queue()
                 await bob.queue()
@@ -386,6 +453,48 @@ def test_dev_prints_its_addresses_and_stops_on_ctrl_c(tmp_path: Path) -> None:
         assert len(rows) == 2
         assert dev.stop(signal.SIGINT) == 0
         assert "Traceback" not in dev.log
+
+
+def in_a_shell(command: str, folder: Path, settings: dict[str, Any]) -> "subprocess.CompletedProcess[str]":
+    """Run a printed command as it is, with nothing of ours on PATH."""
+    variables = environment(settings) | {"PATH": os.defpath}
+    return subprocess.run(
+        ["/bin/sh", "-c", command], cwd=folder, env=variables, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "key"),
+    [((str(INSTALLED),), ""), ((str(INSTALLED),), ".env"), ((sys.executable, "-m", "match_server"), "environment")],
+    ids=["file", "file and .env", "module and key"],
+)
+def test_the_commands_that_dev_prints_work_as_printed(tmp_path: Path, program: tuple[str, ...], key: str) -> None:
+    settings: dict[str, Any] = {"game_modes": "Trio:3", "port": 0}
+    if key == "environment":
+        settings["player_key"] = "k" * 32
+    elif key:
+        (tmp_path / key).write_text(f"MATCH_PLAYER_KEY={'k' * 32}\n")
+    dev = Process(tmp_path, "match_server", **settings)
+    dev.command = (*program, "dev", "--servers", "1")
+    with dev:
+        printed = dev.wait_for_output(r"(?s).*\ntry +([^\n]+)\n")
+        tried = in_a_shell(printed[1], tmp_path, settings)
+        assert tried.returncode == 0, tried.stdout + tried.stderr
+        token = re.search(r"tokens +(.+) PLAYER_ID", printed[0])
+        assert bool(token) == bool(key)
+        if token:
+            made = in_a_shell(f"{token[1]} ada", tmp_path, settings)
+            assert jwt.decode(made.stdout.strip(), "k" * 32, algorithms=["HS256"])["sub"] == "ada"
+
+
+def test_the_command_that_demo_ends_with_works_as_printed(tmp_path: Path) -> None:
+    ended = in_a_shell(f"{INSTALLED} demo --players 2", tmp_path, {})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    dev = Process(tmp_path, "match_server", port=0)
+    dev.command = ended.stdout.splitlines()[-1].partition(": ")[2].split()
+    with dev:
+        dev.wait_for_output("players  ")
+        assert dev.stop() == 0
 
 
 def workers_of(parent: Process) -> set[int]:
@@ -419,10 +528,62 @@ def test_workers_are_replaced_and_stop_together_also_while_one_is_being_replaced
         assert [pid for pid in last if Path(f"/proc/{pid}").exists()] == []
 
 
-def test_the_demo_gives_every_player_its_match_in_ten_seconds(tmp_path: Path) -> None:
-    started = time.monotonic()
-    told = run("match_server", "demo", folder=tmp_path)
+def sockets_listening_on(port: int) -> int:
+    """How many sockets the kernel spreads the connections to this port over."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the workers in /proc")
+def test_a_worker_that_cannot_be_replaced_leaves_the_others_alone(tmp_path: Path) -> None:
+    flag = tmp_path / "no-python-starts"
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os, pathlib\nif pathlib.Path({str(flag)!r}).exists(): os._exit(3)\n"
+    )
+    variables = {"PYTHONPATH": str(tmp_path)}
+    with Process(tmp_path, "match_server", "--workers", "2", port=0, variables=variables) as parent:
+        port = int(parent.wait_for_output(r"and http://\S+:(\d+)")[1])
+        killed, kept = sorted(workers_of(parent))
+        flag.touch()
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: parent.log.count("worker_not_started") == 2)
+        assert workers_of(parent) == {kept}
+        assert sockets_listening_on(port) == 1, "the one that is left takes every connection"
+
+        flag.unlink()
+        eventually(lambda: sockets_listening_on(port) == 2)
+        assert parent.stop() == 0
+        assert "Traceback" not in parent.log
+
+
+@pytest.mark.parametrize("options", [("--workers", "2"), ("dev", "--servers", "1")], ids=["workers", "dev"])
+def test_children_run_no_file_of_the_folder_where_they_are_started(tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "queue.py").write_text("import pathlib\npathlib.Path('was-run').touch()\n")
+    process = Process(tmp_path, "match_server", port=0)
+    process.command = (str(INSTALLED), *options)  # `python -m` itself would run it
+    with process:
+        process.wait_for_output("ready on|players  ")
+        assert process.stop() == 0
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_the_demo_plays_a_mode_by_its_rules(tmp_path: Path) -> None:
+    told = run("match_server", "demo", "--mode", "ranked_5v5", "--players", "40", folder=tmp_path, seconds=60)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert time.monotonic() - started < 10
+    assert "matches, by the mode's rules" in told.stdout
+
+
+def test_the_demo_names_its_modes(tmp_path: Path) -> None:
+    told = run("match_server", "demo", "--mode", "Zed", folder=tmp_path)
+    assert told.returncode == 2
+    assert "--mode: expected Normal_1v1 or ranked_5v5 or ranked_duel" in told.stderr
+
+
+def test_the_demo_gives_every_player_its_match_and_five_seconds_of_play(tmp_path: Path) -> None:
+    started = time.monotonic()
+    told = run("match_server", "demo", folder=tmp_path, seconds=40)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert 5 < time.monotonic() - started < 30
     assert "Traceback" not in told.stderr
     assert "200" in told.stdout
+    assert "rooms: players 200" in told.stdout

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.fake_server import Call, FakeServer, Reply
-from tests.e2e.node import Node, eventually
-from tests.e2e.player import MODE, fresh_id, match_all, player_on, players_on, queue_all
+from tests.shared.fake_server import Call, FakeServer, Reply
+from tests.shared.node import Node, eventually
+from tests.shared.player import MODE, fresh_id, match_all, player_on, players_on, queue_all
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 SETTINGS = {
@@ -71,7 +71,7 @@ def test_two_players_walk_from_enqueue_to_match_found(node: Node) -> None:
             await bob.loaded(loading_id)
             found = await ann.expect("match_found", loading_session_id=loading_id, game_mode=MODE)
             assert (await bob.expect("match_found"))["session_id"] == found["session_id"]
-            assert sorted(found["players"]) == sorted(start["players"])
+            assert found["players"] == start["players"], "in the same order"
             assert found["server_address"] == server.address
             assert not node.keys("loading:*")
             assert not node.keys("queue:*")
@@ -140,7 +140,7 @@ def test_a_server_with_batch_gets_its_sessions_in_one_call(node: Node) -> None:
                 assert item["game_mode"] == MODE
                 assert item["session_id"] == frame["session_id"]
                 assert player.player_id in item["players"]
-                assert sorted(item["players"]) == sorted(frame["players"])
+                assert item["players"] == frame["players"], "in one order for all"
 
     asyncio.run(journey())
 
@@ -190,9 +190,10 @@ def test_a_mode_of_any_size_matches_exactly_that_many(node: Node, game_mode: str
             await players[size - 1].queue(game_mode)
             inside, late = players[:size], players[size]
             ids = sorted(player.player_id for player in inside)
-            for frame in await match_all(inside):
-                assert sorted(frame["players"]) == ids
-            assert [sorted(call.players) for call in server.calls] == [ids]
+            told = [frame["players"] for frame in await match_all(inside)]
+            assert sorted(told[0]) == ids
+            assert told == [told[0]] * size, "in one order for all"
+            assert [call.players for call in server.calls] == [told[0]]
             await late.queue(game_mode)
             await late.nothing()
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.fake_server import FakeServer, Reply, after, answering
-from tests.e2e.node import Node, eventually
-from tests.e2e.player import MODE, Player, match_all, player_on, players_on, queue_all
+from tests.shared.fake_server import FakeServer, Reply, after, answering
+from tests.shared.node import Node, eventually
+from tests.shared.player import MODE, Player, match_all, player_on, players_on, queue_all
 
 SETTINGS = {"game_modes": f"{MODE}:2,Trio:3", "messages_per_second": 1000}
 

@@ -8,9 +8,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 
-from tests.e2e.fake_server import FakeServer, hang
-from tests.e2e.node import Node
-from tests.e2e.player import MODE, fresh_id, match_all, player_on, players_on, queue_all
+from tests.shared.fake_server import FakeServer, hang
+from tests.shared.node import Node
+from tests.shared.player import MODE, fresh_id, match_all, player_on, players_on, queue_all
 
 SETTINGS = {"game_modes": f"{MODE}:2,Trio:3", "allocation_timeout_seconds": 0.5}
 
@@ -128,7 +128,6 @@ def test_the_metrics_can_be_parsed_and_count(node: Node) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
         ("GET", "/nothing/here", 404),
         ("GET", "/queues/", 404),
         ("GET", "/servers/", 404),
@@ -188,7 +187,7 @@ RAW: dict[str, bytes] = {
     "no-http": b"\x00\x01\x02\x03\r\n\r\n",
     "tls": bytes.fromhex("1603010200010001fc0303") + bytes(64),
     "long-line": b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\n\r\n",
-    "long-header": b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
+    "long-header": b"GET /nothing HTTP/1.1\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
     "bad-length": b"POST /servers HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     "two-lengths": b"POST /servers HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n"
     b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",

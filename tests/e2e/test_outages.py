@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.fake_server import FakeServer
-from tests.e2e.node import Node, eventually
-from tests.e2e.player import MODE, Frame, Player, match_all, player_on, players_on, queue_all
-from tests.redis_process import RedisProcess
+from tests.shared.fake_server import FakeServer
+from tests.shared.node import Node, eventually
+from tests.shared.player import MODE, Frame, Player, match_all, player_on, players_on, queue_all
+from tests.shared.redis_server import RedisServer
 
 
 @pytest.fixture
-def redis_process() -> Iterator[RedisProcess]:
-    with RedisProcess() as process:
+def redis_process() -> Iterator[RedisServer]:
+    with RedisServer() as process:
         yield process
 
 
 @pytest.fixture
-def lonely(redis_process: RedisProcess, tmp_path: Path) -> Iterator[Node]:
+def lonely(redis_process: RedisServer, tmp_path: Path) -> Iterator[Node]:
     """A node with a Redis of its own."""
     settings: dict[str, Any] = {
         "game_modes": f"{MODE}:2,Trio:3,Other_trio:3",
@@ -47,7 +47,7 @@ async def _until_loading(player: Player) -> Frame:
             assert frame["type"] == "queued" or frame["code"] == "already_in_queue"
 
 
-def test_a_frozen_redis_delays_everything_and_loses_nothing(lonely: Node, redis_process: RedisProcess) -> None:
+def test_a_frozen_redis_delays_everything_and_loses_nothing(lonely: Node, redis_process: RedisServer) -> None:
     async def outage() -> None:
         async with (
             FakeServer(lonely),
@@ -61,7 +61,7 @@ def test_a_frozen_redis_delays_everything_and_loses_nothing(lonely: Node, redis_
             await fay.queue("Other_trio")
             token = (await old.queue("Other_trio"))["resume_token"]
             async with player_on(lonely, old.player_id) as back:
-                redis_process.freeze()
+                redis_process.pause()
                 await ann.enqueue()
                 await bob.enqueue()
                 await back.resume(token)
@@ -76,7 +76,7 @@ def test_a_frozen_redis_delays_everything_and_loses_nothing(lonely: Node, redis_
                 assert lonely.http.get("/healthz").status_code == 200
                 assert lonely.http.get("/readyz").status_code == 503
 
-                redis_process.thaw()
+                redis_process.go_on()
                 await cleo.expect("dequeued", reason="requested")
                 await dan.expect("match_found")
                 await eve.expect("match_found")
@@ -102,24 +102,24 @@ def test_a_frozen_redis_delays_everything_and_loses_nothing(lonely: Node, redis_
     asyncio.run(outage())
 
 
-def test_a_ping_is_answered_while_an_earlier_request_waits_for_redis(lonely: Node, redis_process: RedisProcess) -> None:
+def test_a_ping_is_answered_while_an_earlier_request_waits_for_redis(lonely: Node, redis_process: RedisServer) -> None:
     async def outage() -> None:
         async with players_on(lonely, "ann", "bob") as (ann, bob):
             await ann.queue()
-            redis_process.freeze()
+            redis_process.pause()
             await ann.send("dequeue")
             await bob.enqueue()
             for player in (ann, bob):
                 await player.send("ping")
                 await player.expect("pong", within_seconds=2)
-            redis_process.thaw()
+            redis_process.go_on()
             await ann.expect("dequeued", reason="requested")
             await bob.expect("queued")
 
     asyncio.run(outage())
 
 
-def test_without_redis_the_node_stays_up_says_so_and_stops_cleanly(lonely: Node, redis_process: RedisProcess) -> None:
+def test_without_redis_the_node_stays_up_says_so_and_stops_cleanly(lonely: Node, redis_process: RedisServer) -> None:
     async def outage() -> None:
         async with players_on(lonely, "ann", "bob") as (ann, bob):
             await bob.queue()
@@ -133,16 +133,18 @@ def test_without_redis_the_node_stays_up_says_so_and_stops_cleanly(lonely: Node,
             assert "redis" in answer.text.lower(), "with the reason"
             assert lonely.http.get("/queues").status_code == 503
             assert lonely.http.get("/queues").headers["content-type"] == "application/problem+json"
-            assert lonely.http.get("/metrics").status_code == 200
+            metrics = lonely.http.get("/metrics").text.splitlines()
+            assert {"match_redis_up 0.0", "match_ready 0.0"} <= set(metrics)
+            assert [line for line in metrics if line.startswith("match_queue_length")] == []
 
     asyncio.run(outage())
 
 
-def test_a_stop_while_redis_is_frozen_keeps_the_stop_deadline(lonely: Node, redis_process: RedisProcess) -> None:
+def test_a_stop_while_redis_is_frozen_keeps_the_stop_deadline(lonely: Node, redis_process: RedisServer) -> None:
     async def outage() -> None:
         async with players_on(lonely, "idle", "ann") as (idle, ann):
             await ann.queue()
-            redis_process.freeze()
+            redis_process.pause()
             await ann.send("dequeue")
             lonely.send_signal(signal.SIGTERM)
             assert await idle.closed(within_seconds=2) == 1012

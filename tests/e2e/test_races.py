@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.fake_server import FakeServer
-from tests.e2e.node import Node, eventually
-from tests.e2e.player import MODE, Frame, Player, fresh_id, match_all, player_on, players_on, queue_all
+from tests.shared.fake_server import FakeServer
+from tests.shared.node import Node, eventually
+from tests.shared.player import MODE, Frame, Player, fresh_id, match_all, player_on, players_on, queue_all
 
 SETTINGS: dict[str, Any] = {"messages_per_second": 1000, "reconnect_grace_seconds": 0.5}
 
@@ -120,11 +120,11 @@ def test_a_dequeue_that_races_the_match_has_one_outcome(node: Node, other: Node)
                     ), seen
                     await bob.send("dequeue")
                     kinds = await settle(bob)
-                    lost = "start_loading" in kinds
-                    assert kinds == (
-                        ["queued", "start_loading", "match_cancelled", "queued", "dequeued"]
-                        if lost
-                        else ["queued", "dequeued"]
+                    assert kinds in (
+                        ["queued", "dequeued"],
+                        ["queued", "start_loading", "match_cancelled", "queued", "dequeued"],
+                        # The answer to its own dequeue may overtake the channel; what that brings then is over.
+                        ["queued", "start_loading", "dequeued"],
                     ), kinds
                     await ann.nothing()  # after `dequeued` nothing comes
 

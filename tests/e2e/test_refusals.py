@@ -4,9 +4,9 @@ import asyncio
 import json
 import uuid
 
-from tests.e2e.fake_server import FakeServer, hang
-from tests.e2e.node import Node
-from tests.e2e.player import MODE, match_all, player_on, players_on, queue_all
+from tests.shared.fake_server import FakeServer, hang
+from tests.shared.node import Node
+from tests.shared.player import MODE, match_all, player_on, players_on, queue_all
 
 SETTINGS = {"messages_per_second": 1000, "allocation_timeout_seconds": 0.5}
 

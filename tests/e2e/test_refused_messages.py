@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.fake_server import FakeServer
-from tests.e2e.node import Node
-from tests.e2e.player import MODE, player_on, players_on
+from tests.shared.fake_server import FakeServer
+from tests.shared.node import Node
+from tests.shared.player import MODE, player_on, players_on
 
 SETTINGS = {"messages_per_second": 1000}
 

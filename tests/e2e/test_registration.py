@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.node import Node
+from tests.shared.node import Node, eventually
 
 GOOD = {"control_url": "http://127.0.0.1:9", "address": "game.example:7777", "capacity": 3}
 
@@ -144,7 +144,7 @@ def test_any_other_control_url_is_refused_and_changes_nothing(node: Node, url: s
 
 WRONG: dict[str, list[Any]] = {
     "control_url": [None, 7, [], {}, True],
-    "address": [None, "", 7, [], {}, True],
+    "address": [None, "", " ", " \u00a0\u2003", "a\n", 7, [], {}, True],
     "capacity": [None, 0, -1, 100_001, 10**30, 1.5, "1", "", True, [], {}],
     "server_id": ["", "a b", "a/b", "a\n", "ä", "x" * 500, 7, [], {}, True],
     "incarnation": [[], {}, True, "x" * 5000],
@@ -211,7 +211,32 @@ def test_null_stands_for_a_field_that_is_left_out(node: Node) -> None:
     node.http.delete(path)
 
 
-def test_unknown_fields_are_ignored(node: Node) -> None:
-    assert node.http.post("/servers", json={**GOOD, "colour": "red", "nested": {"a": [1]}}).status_code == 201
-    [row] = node.get("/servers")["servers"]
-    assert "colour" not in row
+def test_what_is_likely_wrong_is_accepted_with_warnings(node: Node) -> None:
+    assert node.http.post("/servers", json=GOOD).json()["warnings"] == []
+    odd = {**GOOD, "game_mode": ["Normal_1v1"], "game_modes": ["Normal_1v2", "Normal_1v1"], "colour": {"a": [1]}}
+    answer = node.http.post("/servers", json={**odd, "server_id": "odd"})
+    assert answer.status_code == 201
+    assert answer.json()["warnings"] == [
+        "the field 'colour' is not known",
+        "the field 'game_mode' is not known; did you mean 'game_modes'?",
+        "no node has the game mode 'Normal_1v2'; did you mean 'Normal_1v1'?",
+    ]
+    rows = {row["server_id"]: row for row in node.get("/servers")["servers"]}
+    assert "colour" not in rows["odd"]
+    beat = node.http.put("/servers/odd/heartbeat", json={"active_session": []})
+    assert beat.json()["warnings"] == ["the field 'active_session' is not known; did you mean 'active_sessions'?"]
+
+
+def test_a_refused_registration_is_one_line_with_code_and_reason(node: Node) -> None:
+    reason = "its host is outside MATCH_SERVER_NETWORKS"
+    lines = len(node.log.splitlines())
+
+    def refused() -> list[str]:
+        return [line for line in node.log.splitlines()[lines:] if "registration_refused" in line]
+
+    for _ in range(50):
+        assert node.http.post("/servers", json={**GOOD, "control_url": "http://10.0.0.1:9"}).status_code == 422
+    (counted,) = eventually(lambda: [line for line in refused() if reason in line and "more=" in line])
+    assert "status=422" in counted
+    assert "peer=127.0.0.1" in counted
+    assert len(refused()) <= 3

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import uuid
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.fake_server import FakeServer, after
-from tests.e2e.node import Node, eventually
-from tests.e2e.player import MODE, Frame, Player, match_all, player_on, players_on, queue_all
+from tests.shared.fake_server import FakeServer, after
+from tests.shared.node import Node, eventually
+from tests.shared.player import MODE, Frame, Player, match_all, player_on, players_on, queue_all
+from tests.shared.prefix import fresh_prefix
 
 
 @pytest.fixture(scope="module")
 def nodes(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Node]]:
     """Two nodes of one pool."""
-    folder, prefix = tmp_path_factory.mktemp("nodes"), f"{{{uuid.uuid4().hex[:8]}}}:"
+    folder, prefix = tmp_path_factory.mktemp("nodes"), fresh_prefix()
     with Node(folder, redis_url, prefix) as here, Node(folder, redis_url, prefix) as there:
         yield {"here": here, "there": there}
 
@@ -241,7 +241,7 @@ def test_seq_grows_across_connections_and_journeys(nodes: dict[str, Node]) -> No
 @pytest.fixture(scope="module")
 def hasty(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node with a short grace."""
-    prefix = f"{{{uuid.uuid4().hex[:8]}}}:"
+    prefix = fresh_prefix()
     with Node(tmp_path_factory.mktemp("node"), redis_url, prefix, reconnect_grace_seconds=0.3) as node:
         yield node
 

@@ -5,9 +5,9 @@ import collections
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tests.e2e.fake_server import FakeServer
-from tests.e2e.node import Node
-from tests.e2e.player import Frame, player_on
+from tests.shared.fake_server import FakeServer
+from tests.shared.node import Node
+from tests.shared.player import Frame, player_on
 
 PLAYERS = 2000
 

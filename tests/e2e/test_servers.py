@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import time
 import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.fake_server import Call, FakeServer, Reply, register
-from tests.e2e.node import Node, eventually
-from tests.e2e.player import MODE, Frame, Player, match_all, players_on, queue_all
+from match_server.events.cloudevents import read_entry
+from match_server.events.data import SessionEnded
+from tests.shared.fake_server import Call, FakeServer, Reply, answering, register
+from tests.shared.node import Node, eventually
+from tests.shared.player import MODE, Frame, Player, match_all, players_on, queue_all
 
 SETTINGS = {
     "game_modes": f"{MODE}:2,Trio:3",
@@ -27,8 +31,8 @@ SETTINGS = {
 def test_a_heartbeat_lists_for_ending_what_the_registry_does_not_know(node: Node) -> None:
     async def beat() -> None:
         async with FakeServer(node) as server, players_on(node, "ann", "bob") as players:
-            assert server.heartbeat() == {"end": []}
-            assert server.heartbeat(active_sessions=[]) == {"end": []}
+            assert server.heartbeat() == {"end": [], "warnings": []}
+            assert server.heartbeat(active_sessions=[]) == {"end": [], "warnings": []}
             await queue_all(players)
             found, _ = await match_all(players)
             orphan = str(uuid.uuid4())
@@ -95,6 +99,60 @@ def test_the_end_of_a_session_is_idempotent_and_404_for_an_unknown_server(node: 
     asyncio.run(end())
 
 
+def test_many_sessions_end_in_one_call(node: Node) -> None:
+    sessions = [f"s-{number}" for number in range(1000)]
+    server_id = register(node, capacity=2000, active_sessions=[*sessions, "goes-on"])
+    path = f"/servers/{server_id}/sessions/end"
+    for _ in range(2):
+        assert node.http.post(path, json={"session_ids": [*sessions[:-1], "never-was"]}).status_code == 204
+        [row] = node.get("/servers")["servers"]
+        assert row["active"] == 2, "the last one, and the one that goes on"
+    for wrong in ({}, {"session_ids": [*sessions, "one-more"]}, {"session_ids": ["a b"]}, {"session_ids": "s-1"}):
+        answer = node.http.post(path, json=wrong)
+        assert answer.status_code == 422, wrong
+        assert "session_ids" in answer.json()["detail"]
+    assert node.http.post("/servers/nobody/sessions/end", json={"session_ids": ["s-1"]}).status_code == 404
+    node.http.delete(f"/servers/{server_id}")
+    ended = [line for line in node.log.splitlines() if "session_ended" in line and server_id in line]
+    assert len(ended) == 1, "one line for one call, and none for sessions that had ended before"
+    assert "s-998" in ended[0]
+    assert "never-was" not in ended[0]
+
+
+def test_results_of_sessions_are_in_the_events_of_their_ends(node: Node) -> None:
+    longest = "x" * (16 * 1024 - 2)
+    results: dict[str, Any] = {
+        "a": {"winner": "ann", "score": [1.5, None]},
+        "b": "tab\tand\nline",
+        "c": longest,
+        "d": None,
+    }
+    server_id = register(node, capacity=10, active_sessions=[*results, "e", "f"])
+    base = f"/servers/{server_id}/sessions"
+    assert node.http.post(f"{base}/a/end", json={"result": results["a"]}).status_code == 204
+    ends = [{"session_id": session_id, "result": result} for session_id, result in results.items()]
+    assert node.http.post(f"{base}/end", json={"sessions": ends, "session_ids": ["e"]}).status_code == 204
+
+    too_long = {"result": longest + "x"}
+    for path, body in ((f"{base}/f/end", too_long), (f"{base}/end", {"sessions": [{"session_id": "f", **too_long}]})):
+        answer = node.http.post(path, json=body)
+        assert answer.status_code == 413
+        assert answer.json()["detail"].startswith("result of f: ")
+    for wrong, detail in ((b"[]", "expected a JSON object"), (b"{", "not JSON"), (b'{"result": NaN}', "not JSON")):
+        answer = node.http.post(f"{base}/f/end", content=wrong, headers={"Content-Type": "application/json"})
+        assert answer.status_code in {400, 422}
+        assert detail in answer.json()["detail"]
+
+    entries = node.redis.xrange(f"{node.prefix}events")
+    events = [event for entry_id, fields in entries for event in read_entry(entry_id, fields["e"], source="test")]
+    ended = [
+        event.data for event in events if isinstance(event.data, SessionEnded) and event.data.server_id == server_id
+    ]
+    assert {data.session_id: data.result for data in ended} == results | {"e": None}
+    assert len(ended) == 5, "each once"
+    node.http.delete(f"/servers/{server_id}")
+
+
 def test_a_new_incarnation_voids_the_sessions_of_the_old_one(node: Node) -> None:
     async def restart() -> None:
         async with (
@@ -127,6 +185,72 @@ def test_the_sessions_that_a_server_registers_with_count(node: Node) -> None:
     [row] = node.get("/servers")["servers"]
     assert row["active"] == 1
     node.http.delete(f"/servers/{server_id}")
+
+
+def test_the_older_of_two_servers_with_one_id_is_told_so(node: Node) -> None:
+    server_id = register(node, incarnation="older")
+    register(node, server_id=server_id, incarnation="newer", capacity=7)
+    path = f"/servers/{server_id}/heartbeat"
+    for _ in range(3):
+        told = node.http.put(path, json={"incarnation": "older", "draining": True})
+        assert told.status_code == 409
+        assert f"another process has registered as {server_id}" in told.json()["detail"]
+    assert node.http.put(path, json={"incarnation": "newer"}).status_code == 200
+    row = node.get(f"/servers/{server_id}")
+    assert (row["capacity"], row["state"]) == (7, "live"), "the older one drains nobody"
+    assert re.search(rf"server_id_taken .*{server_id}", node.log)
+    node.http.delete(f"/servers/{server_id}")
+
+
+def test_one_server_by_its_id(node: Node) -> None:
+    server_id = register(node)
+    row = node.get(f"/servers/{server_id}")
+    del row["lease_seconds_left"]
+    [listed] = node.get("/servers")["servers"]
+    del listed["lease_seconds_left"]
+    assert row == listed
+    assert (row["last_error"], row["last_error_at"], row["retry_in_seconds"]) == (None, None, None)
+    node.http.delete(f"/servers/{server_id}")
+    for unknown in (server_id, "a b"):
+        answer = node.http.get(f"/servers/{unknown}")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_server_that_refuses_says_why_and_when_it_is_asked_again(node: Node) -> None:
+    async def refuse() -> None:
+        answer = answering(Reply(503, b"no room\x1b[2J today"))
+        async with FakeServer(node, answer=answer) as server, players_on(node, "ann", "bob") as players:
+            before = time.time()
+            await queue_all(players)
+            await asyncio.gather(*(player.load() for player in players))
+            await server.called(1)
+            row = await asyncio.to_thread(eventually, lambda: (row := server.row())["last_error"] and row)
+            assert row["last_error"] == "status 503: no room [2J today"
+            assert before - 1 < row["last_error_at"] < time.time() + 1
+            assert 0 < row["retry_in_seconds"] <= 5
+
+    asyncio.run(refuse())
+
+
+def test_nothing_answers_at_the_control_url(node: Node) -> None:
+    url = "http://127.0.0.1:9"
+    server_id = register(node, control_url=url)
+    path = f"/servers/{server_id}"
+    row = eventually(lambda: (row := node.get(path))["last_error"] and row)
+    warning = f"nothing answers at the control_url {url}: Connection refused"
+    assert row["last_error"] == warning
+    assert [node.http.put(f"{path}/heartbeat", json={}).json()["warnings"] for _ in range(2)] == [[warning], []]
+    eventually(lambda: re.search(rf"control_url_unreachable .*{url}.*{server_id}", node.log))
+    node.http.delete(path)
+
+
+def test_a_server_that_was_not_there_is_not_logged_as_removed(node: Node) -> None:
+    server_id = register(node, active_sessions=["one"])
+    for _ in range(2):
+        node.http.delete(f"/servers/{server_id}")
+    (removed,) = (line for line in node.log.splitlines() if "server_removed" in line and server_id in line)
+    assert "sessions=1" in removed
 
 
 # --- slots ---

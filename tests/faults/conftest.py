@@ -1,7 +1,6 @@
 """Real processes for each test, so that one fault meets nobody else."""
 
 import signal
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.node import Node, eventually
-from tests.faults.crowd import MODE
-from tests.faults.redis_server import RedisServer
+from tests.shared.crowd import MODE
+from tests.shared.node import Node, eventually
+from tests.shared.prefix import fresh_prefix
+from tests.shared.redis_server import RedisServer, Store
 
 
 class Nodes:
     """Starts nodes that play `duel` on one pool; each must have been a good one when it stops."""
 
-    def __init__(self, folder: Path, redis: RedisServer, prefix: str) -> None:
+    def __init__(self, folder: Path, redis: Store, prefix: str) -> None:
         self._folder = folder
         self._redis = redis
         self._prefix = prefix
@@ -25,7 +25,8 @@ class Nodes:
 
     def start(self, count: int, *, redis_url: str = "", **settings: Any) -> list[Node]:
         """Start so many at once, on the test's own Redis or at this address."""
-        settings = {"game_modes": f"{MODE}:2"} | settings
+        if "config" not in settings:  # whose modes would be hidden
+            settings = {"game_modes": f"{MODE}:2"} | settings
         nodes = [Node(self._folder, redis_url or self._redis.url, self._prefix, **settings) for _ in range(count)]
         self._running += nodes
         with ThreadPoolExecutor(count) as pool:
@@ -88,7 +89,7 @@ def nodes(redis: RedisServer, prefix: str, tmp_path: Path) -> Iterator[Nodes]:
 @pytest.fixture(scope="module")
 def shared(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """One node for the tests of a module that leave nothing behind."""
-    node = Node(tmp_path_factory.mktemp("node"), redis_url, f"{{{uuid.uuid4().hex[:8]}}}:", game_modes=f"{MODE}:2")
+    node = Node(tmp_path_factory.mktemp("node"), redis_url, fresh_prefix(), game_modes=f"{MODE}:2")
     try:
         yield node.start()
         _stop(node)

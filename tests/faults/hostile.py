@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.e2e.node import Node
+from tests.shared.node import Node
 
 TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 _MASK = b"\x00\x00\x00\x00"  # masked, as a client must, and the payload stays what it is

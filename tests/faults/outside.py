@@ -1,15 +1,16 @@
 """What must hold, looked at from outside: one atomic look into Redis, the servers' logs, and what players were told."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from test_client.journey import State
-from tests.faults.crowd import Crowd, Player
-from tests.faults.game_server import GameServer, Made
-from tests.faults.redis_server import RedisServer
-from tests.store.contents import Contents, read
-from tests.store.invariants import check
+from test_client.states import State
+from tests.shared.crowd import MODE, Crowd, Player
+from tests.shared.game_server import GameServer, Made
+from tests.shared.invariants import contradictions
+from tests.shared.look import LOOK, Contents, Look, read_contents
+from tests.shared.redis_server import Store
 
+DUEL: Mapping[str, int] = {MODE: 2}
 # What a record may say of a player who was told this last, when nothing is on its way.
 _RECORD: dict[State, set[str | None]] = {
     State.QUEUED: {"queued"},
@@ -21,19 +22,22 @@ _RECORD: dict[State, set[str | None]] = {
 }
 
 
-def look(redis: RedisServer, prefix: str) -> Contents:
+def look(redis: Store, prefix: str) -> Contents:
     """Every key of the pool with what it holds, in one atomic EVAL."""
-    return read(redis.do, prefix)
+    return read_contents(redis.do("EVAL", LOOK, 0, prefix)[0])
 
 
-def nobody_is_in_two_places(redis: RedisServer, prefix: str) -> Contents:
-    """Holds at every instant: each record is in exactly one of queue, loading, allocating and matched, or held."""
+def nobody_is_in_two_places(redis: Store, prefix: str, sizes: Mapping[str, int] = DUEL) -> Contents:
+    """Holds at every instant: each record is in exactly one of queue, loading, allocating and matched, or held.
+
+    `sizes` are the players of a match in each game mode, 0 where rules decide.
+    """
     contents = look(redis, prefix)
-    check(contents)
+    assert list(contradictions(Look(contents), sizes)) == []
     return contents
 
 
-def nobody_is_lost(redis: RedisServer, prefix: str, crowd: Crowd) -> None:
+def nobody_is_lost(redis: Store, prefix: str, crowd: Crowd) -> None:
     """Holds at rest: every player is where it was told that it is."""
     contents = nobody_is_in_two_places(redis, prefix)
     for player in crowd.players:
@@ -43,9 +47,7 @@ def nobody_is_lost(redis: RedisServer, prefix: str, crowd: Crowd) -> None:
     assert list(crowd.violations()) == []
 
 
-def everybody_matched_once(
-    redis: RedisServer, prefix: str, players: Sequence[Player], servers: Iterable[GameServer]
-) -> None:
+def everybody_matched_once(redis: Store, prefix: str, players: Sequence[Player], servers: Iterable[GameServer]) -> None:
     """Everybody has one match; its players were told the same, and its server made that session for just them."""
     nobody_is_in_two_places(redis, prefix)
     assert [text for player in players for text in player.journey.violations] == []

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from match_server.protocol import Enqueue, MatchCancelled, StartLoading
-from test_client.journey import State
-from tests.e2e.fake_server import Answer, Call, Reply, answering, hang
-from tests.e2e.node import Node
+from test_client.states import State
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import MODE, Crowd, seen
-from tests.faults.game_server import GameServer, Made
 from tests.faults.hostile import memory_mb
 from tests.faults.measures import note
 from tests.faults.outside import everybody_matched_once, look, nobody_is_lost
-from tests.faults.redis_server import RedisServer
+from tests.shared.crowd import MODE, Crowd, seen
+from tests.shared.fake_server import Answer, Call, Reply, answering, hang
+from tests.shared.game_server import GameServer, Made
+from tests.shared.node import Node
+from tests.shared.redis_server import RedisServer
 
 TIMEOUT_SECONDS = 0.5
 SETTINGS: dict[str, Any] = {
@@ -302,6 +302,9 @@ def test_a_ready_match_whose_slot_was_lost_waits_for_another_then_goes_back_in_f
             }
             await crowd.until_state(State.QUEUED)
             assert redis.do("ZCARD", f"{prefix}queue:{MODE}:front") == 2
+            (failed,) = (line for line in node.log.splitlines() if "] allocation_failed" in line)
+            assert "no_free_slot" in failed
+            assert all(player.player_id in failed for player in crowd.players)
             async with GameServer([node]) as server:
                 await crowd.until_state(State.MATCHED)
                 everybody_matched_once(redis, prefix, crowd.players, [server])
@@ -310,7 +313,40 @@ def test_a_ready_match_whose_slot_was_lost_waits_for_another_then_goes_back_in_f
     asyncio.run(story())
 
 
-def test_every_server_refuses(redis: RedisServer, prefix: str, nodes: Nodes) -> None:
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_match_that_every_server_refuses(redis: RedisServer, prefix: str, nodes: Nodes, count: int) -> None:
+    """Two players whom the servers refuse as wrong are dequeued, and 60 others play as if those two were not there."""
+    (node,) = nodes.start(1, **SETTINGS)
+
+    async def story() -> None:
+        async with Crowd(may_load=False) as crowd, AsyncExitStack() as stack:
+
+            def particular(server: GameServer) -> Answer:
+                async def answer(call: Call) -> Reply | None:
+                    if any(player.startswith("bad") for player in call.players):
+                        return Reply(400, {"detail": "players.0: expected a UUID"})
+                    return await server.accept(call)
+
+                return answer
+
+            servers = [await stack.enter_async_context(GameServer([node], own_ids=False)) for _ in range(count)]
+            for server in servers:
+                server.answer = particular(server)
+            bad = crowd.add(2, [node.ws], name="bad")
+            await crowd.until_state(State.LOADING)
+            good = crowd.add(60, [node.ws])
+            await crowd.load()
+            note(f"matched beside a match that {count} refuse", await crowd.until_state(State.MATCHED, who=good), "s")
+            await crowd.until(lambda player: player.reasons == ["refused"], who=bad)
+            everybody_matched_once(redis, prefix, good, servers)
+            refused = [call for server in servers for call in server.calls if call.players[0].startswith("bad")]
+            assert len(refused) == min(count, 2), "asked of one more server, then given up"
+            assert "players.0: expected a UUID" in node.log
+
+    asyncio.run(story())
+
+
+def test_every_server_fails(redis: RedisServer, prefix: str, nodes: Nodes) -> None:
     """The attempts are used up, the players go back in front; nothing forms until one match has probed a server."""
     (node,) = nodes.start(1, **SETTINGS | {"allocation_attempts": 2})
 
@@ -322,8 +358,8 @@ def test_every_server_refuses(redis: RedisServer, prefix: str, nodes: Nodes) -> 
             assert sum(server.asked for server in servers) == 2, "an attempt is one server"
             late = crowd.add(20, [node.ws])
             await crowd.until(lambda p: p.journey.times.queued is not None, who=late)
+            await seen(lambda: all(server.row()["state"] == "quarantined" for server in servers))
             asked = sum(server.asked for server in servers)
-            assert sum(player.state is State.LOADING for player in crowd.players) <= 4, "only a probe may be under way"
             for server in servers:
                 server.answer = server.accept
             await crowd.until_state(State.MATCHED, within_seconds=15)

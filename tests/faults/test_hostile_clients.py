@@ -9,15 +9,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from test_client.journey import State
-from tests.e2e.node import Node
+from test_client.states import State
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import Crowd, seen
-from tests.faults.game_server import GameServer
 from tests.faults.hostile import BINARY, CLOSE, PING, TEXT, UPGRADE, Hostile, descriptors, frame, memory_mb
 from tests.faults.measures import note
 from tests.faults.outside import everybody_matched_once
-from tests.faults.redis_server import RedisServer
+from tests.shared.crowd import Crowd, seen
+from tests.shared.game_server import GameServer
+from tests.shared.node import Node
+from tests.shared.redis_server import RedisServer
 
 A_PING = json.dumps({"type": "ping"}).encode()
 PING_BYTES = 150_000_000

@@ -14,14 +14,15 @@ from test_client.objectives import Limits, judge
 from test_client.options import SwarmOptions
 from test_client.summary import summarize
 from test_client.swarm import Swarm
-from tests.e2e.node import Node
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import MODE, seen
-from tests.faults.game_server import GameServer
 from tests.faults.hostile import descriptors, memory_mb
 from tests.faults.measures import note
 from tests.faults.outside import look
-from tests.faults.redis_server import RedisServer
+from tests.shared.crowd import MODE, seen
+from tests.shared.game_server import GameServer
+from tests.shared.invariants import OF_THE_POOL
+from tests.shared.node import Node
+from tests.shared.redis_server import RedisServer
 
 PLAYERS = 450
 SETTINGS: dict[str, Any] = {"reconnect_grace_seconds": 10, "loading_timeout_seconds": 4, "messages_per_second": 100}
@@ -37,7 +38,7 @@ MIX = {
     "wrong-session-id": 1.0,
 }
 # Keys with an owner: a node or a server that lives, or the pool itself. All others must end by themselves.
-OWNED = {"clock", "secret", "modes", "nodes", "servers", "servers:open"}
+OWNED = OF_THE_POOL | {"servers", "servers:free", "servers:open:* "}
 
 
 async def a_storm(urls: list[str], seed: int) -> None:

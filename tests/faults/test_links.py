@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from match_server.protocol import CloseCode, Dequeued, ErrorCode, MatchCancelled, Queued, StartLoading
-from test_client.journey import State
-from tests.e2e.fake_server import hang
-from tests.e2e.player import player_on
+from test_client.states import State
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import MODE, Crowd, Player, seen
-from tests.faults.game_server import GameServer
 from tests.faults.measures import note
 from tests.faults.outside import everybody_matched_once, nobody_is_in_two_places, nobody_is_lost
-from tests.faults.redis_server import RedisServer
+from tests.shared.crowd import MODE, Crowd, Player, seen
+from tests.shared.fake_server import hang
+from tests.shared.game_server import GameServer
+from tests.shared.player import player_on
+from tests.shared.redis_server import RedisServer
 
 GRACE_SECONDS = 0.5
 SETTINGS: dict[str, Any] = {

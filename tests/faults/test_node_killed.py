@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from test_client.journey import State
-from tests.e2e.fake_server import Call, Reply, hang
-from tests.e2e.node import Node
+from test_client.states import State
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import Crowd
-from tests.faults.game_server import GameServer
 from tests.faults.measures import note
 from tests.faults.outside import everybody_matched_once, nobody_is_in_two_places
-from tests.faults.redis_server import RedisServer
+from tests.shared.crowd import Crowd
+from tests.shared.fake_server import Call, Reply, hang
+from tests.shared.game_server import GameServer
+from tests.shared.node import Node
+from tests.shared.redis_server import RedisServer
 
 LEASE_SECONDS = 1.0
 SETTINGS: dict[str, Any] = {

@@ -6,13 +6,13 @@ from random import Random
 
 import pytest
 
-from test_client.journey import State
+from test_client.states import State
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import Crowd
-from tests.faults.game_server import GameServer
 from tests.faults.measures import note
 from tests.faults.outside import everybody_matched_once
-from tests.faults.redis_server import RedisServer
+from tests.shared.crowd import Crowd
+from tests.shared.game_server import GameServer
+from tests.shared.redis_server import RedisServer
 
 PLAYERS = 2000
 

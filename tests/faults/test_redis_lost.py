@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from match_server.protocol import MatchCancelled, Queued, Resumed
-from test_client.journey import State
-from tests.e2e.fake_server import Call, Reply, hang
+from test_client.states import State
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import MODE, Crowd, Player, seen
-from tests.faults.game_server import GameServer
 from tests.faults.measures import note
 from tests.faults.outside import everybody_matched_once, look, nobody_is_in_two_places, nobody_is_lost
-from tests.faults.redis_server import RedisServer
+from tests.shared.crowd import MODE, Crowd, Player, seen
+from tests.shared.fake_server import Call, Reply, hang
+from tests.shared.game_server import GameServer
+from tests.shared.redis_server import RedisServer
 
 BACK_WITHIN_SECONDS = 5.0
 SETTINGS: dict[str, Any] = {"node_lease_seconds": 1, "reconnect_grace_seconds": 3, "allocation_timeout_seconds": 1}

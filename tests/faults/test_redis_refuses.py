@@ -12,15 +12,15 @@ from redis.exceptions import ResponseError
 
 from match_server.protocol import ErrorCode
 from match_server.store.scripts import load_scripts
-from test_client.journey import State
-from tests.e2e.node import Node
+from test_client.states import State
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import Crowd, Player, seen
-from tests.faults.game_server import GameServer
 from tests.faults.measures import note
 from tests.faults.outside import everybody_matched_once, nobody_is_in_two_places, nobody_is_lost
-from tests.faults.proxy import RedisProxy
-from tests.faults.redis_server import RedisServer
+from tests.shared.crowd import Crowd, Player, seen
+from tests.shared.game_server import GameServer
+from tests.shared.node import Node
+from tests.shared.proxy import RedisProxy
+from tests.shared.redis_server import RedisServer
 
 SETTINGS: dict[str, Any] = {"node_lease_seconds": 1, "reconnect_grace_seconds": 3, "allocation_timeout_seconds": 1}
 
@@ -149,7 +149,7 @@ def test_redis_is_a_replica_for_a_while(
 
 
 def test_redis_out_of_memory(redis: RedisServer, prefix: str, nodes: Nodes) -> None:
-    """`enqueue` is refused with server_busy; leaving works; what waits is matched when there is room again."""
+    """`enqueue` is refused with server_busy. Who is in can load, leave and come back, and gets its match."""
     running = nodes.start(1, **SETTINGS)
 
     async def story() -> None:
@@ -166,16 +166,17 @@ def test_redis_out_of_memory(redis: RedisServer, prefix: str, nodes: Nodes) -> N
             await crowd.until(lambda p: p.state is State.LEFT, who=[leaver])
             await loading[0].client.leave()  # which puts its opponent back
             await crowd.until(lambda p: p.state is State.LEFT, who=[loading[0]])
-            stayer.client.drop_link()  # it is held, and comes back when Redis lets it
+            stayer.client.drop_link()  # it is held, and comes back
             crowd.may_load = True
             for player in loading[1:]:
                 await player.load()
+            await crowd.until_state(State.MATCHED, who=[*loading[1:], stayer])
             nobody_is_in_two_places(redis, prefix)
             redis.do("CONFIG", "SET", "maxmemory", "0")
             back_at = time.monotonic()
             everybody = [p for p in crowd.players if p.state is not State.LEFT]
             await crowd.until_state(State.MATCHED, State.QUEUED, who=everybody)
-            note("full Redis: matched after there was room", time.monotonic() - back_at, "s")
+            note("full Redis: the newcomer queued after there was room", time.monotonic() - back_at, "s")
             matched = [p for p in everybody if p.state is State.MATCHED]
             assert len(matched) == 4
             nobody_is_lost(redis, prefix, crowd)

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from match_server.protocol import CloseCode
-from test_client.journey import State
-from tests.e2e.fake_server import hang
-from tests.e2e.player import player_on
+from test_client.states import State
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import MODE, Crowd, seen
-from tests.faults.game_server import GameServer
 from tests.faults.hostile import PING, Hostile, frame
 from tests.faults.measures import note
 from tests.faults.outside import everybody_matched_once, nobody_is_lost
-from tests.faults.redis_server import RedisServer
+from tests.shared.crowd import MODE, Crowd, seen
+from tests.shared.fake_server import hang
+from tests.shared.game_server import GameServer
+from tests.shared.player import player_on
+from tests.shared.redis_server import RedisServer
 
 LEASE_SECONDS = 1.0
 SETTINGS: dict[str, Any] = {"node_lease_seconds": LEASE_SECONDS, "allocation_timeout_seconds": 1}

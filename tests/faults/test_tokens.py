@@ -13,12 +13,13 @@ import pytest
 from pydantic import SecretStr
 from starlette.datastructures import Headers, QueryParams
 
+from match_server.actors.mailbox import Identity
 from match_server.redis_clock import RedisClock
 from match_server.resume_tokens import TokenMint
-from match_server.web.access import PlayerTokens
-from tests.e2e.player import player_on
+from match_server.web.player_tokens import PlayerTokens
 from tests.faults.conftest import Nodes
-from tests.faults.crowd import MODE
+from tests.shared.crowd import MODE
+from tests.shared.player import player_on
 
 KEY = "k" * 32
 FORGED = 5000
@@ -87,14 +88,18 @@ def bad_resume_tokens(mint: TokenMint) -> Iterator[str]:
 
 
 def test_5000_bad_player_tokens() -> None:
-    tokens = PlayerTokens(SecretStr(KEY))
+    tokens = PlayerTokens(key=SecretStr(KEY))
 
-    def subject(token: str) -> str | None:
-        return tokens.subject(Headers({"authorization": f"Bearer {token}"}), QueryParams())
+    async def accepts(token: str) -> bool:
+        found = await tokens.identity(Headers({"authorization": f"Bearer {token}"}), QueryParams())
+        return isinstance(found, Identity) and not found.expired
 
-    assert subject(jwt.encode({"sub": "ann", "exp": time.time() + 60}, KEY, algorithm="HS256")) == "ann"
-    accepted = [token for token in islice(bad_player_tokens(), FORGED) if subject(token) is not None]
-    assert accepted == []
+    async def all_of_them() -> None:
+        assert await accepts(jwt.encode({"sub": "ann", "exp": time.time() + 60}, KEY, algorithm="HS256"))
+        accepted = [token for token in islice(bad_player_tokens(), FORGED) if await accepts(token)]
+        assert accepted == []
+
+    asyncio.run(all_of_them())
 
 
 def test_5000_bad_resume_tokens() -> None:

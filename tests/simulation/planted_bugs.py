@@ -4,64 +4,76 @@ Each is one that somebody could really make; most undo the cure of a race that d
 """
 
 PLANTED_BUGS: dict[str, dict[str, str]] = {
+    "a held player leaves no event": {
+        """  note_event('player.held', player, record.game_mode, record.state, record.loading_session_id)
+""": "",
+    },
+    "a session that ends leaves no event": {
+        """      note_line('session.ended\\t' .. session_id .. '\\t' .. how .. '\\t' .. (results[session_id] or ''))
+""": "",
+    },
     "a held player stays within the matcher's reach": {
-        """  if record.state == 'queued' then
-    take_from_queue(player, record.game_mode)
+        """  if record.state == QUEUED then
+    withdraw(player, record, 'held')
   end
-  call('HSET', POOL .. 'player:' .. player, 'connection', '', 'lost', record.connection)
-""": """  call('HSET', POOL .. 'player:' .. player, 'connection', '', 'lost', record.connection)
+  disconnect(player, record)
+""": """  disconnect(player, record)
 """,
     },
     "a cancelled match does not put its players back": {
-        """        requeue(player, record, cancelled, seq)
-""": """        publish(player, cancelled)
+        """      requeue(player, record, match_cancelled_frame(seq, session.id, reason), seq)
+""": """      publish(player, match_cancelled_frame(seq, session.id, reason))
 """,
     },
     "a repeated enqueue begins a second journey": {
-        """    if own and tonumber(record.operation) >= tonumber(operation) then
-      return owned('queued', player, record)
-    end
-    if record.state ~= 'matched' then
-""": """    if record.state ~= 'matched' and not own then
+        """  if own and tonumber(record.operation) >= tonumber(operation) then
+    return place_of_player(lost and 'held' or nil, player, record, epoch, now_us)
+  end
+  if record.state ~= MATCHED then
+""": """  if record.state ~= MATCHED and not own then
 """,
     },
     "a resumed player is in no queue": {
-        """    if call('ZREM', POOL .. 'held', player) == 1 and record.state == 'queued' then
-      call('ZADD', POOL .. 'queue:' .. record.game_mode .. ':front', record.enqueued_at, player)
+        """    if record.state == QUEUED then
+      put_in_front(player, record)
     end
   end
-  call('HSET', POOL .. 'player:' .. player, 'connection', connection""": """    call('ZREM', POOL .. 'held', player)
-  end
-  call('HSET', POOL .. 'player:' .. player, 'connection', connection""",
-    },
-    "a confirmed slot is not taken": {
-        """  call('HSET', active, unpack(new))
-""": "",
-    },
-    "an ended session keeps its slot": {
-        """  if call('HDEL', POOL .. 'active:' .. server_id, session_id) == 1 then
-""": """  if call('HEXISTS', POOL .. 'active:' .. server_id, session_id) == 1 then
+end
+""": """  end
+end
 """,
     },
-    "a dead node's players are left to it": {
-        """    if record and record.node == node and record.connection ~= '' then
-      hold(player, record, now_us + grace_us)
-      reply[1] = reply[1] + 1
-    end
+    "a confirmed slot is not taken": {
+        """    call('HSET', POOL .. 'active:' .. server_id, unpack(fields))
+    if f[10] then
+""": """    if f[10] then
+""",
+    },
+    "an ended session keeps its slot": {
+        """    call('HDEL', active, unpack(live))
 """: "",
+    },
+    "a dead node's players are left to it": {
+        """  if is_on then
+    hold(player, record, until_us)
+  else
+    call('SREM', POOL .. 'node_players:' .. node, player)
+  end
+""": """  call('SREM', POOL .. 'node_players:' .. node, player)
+""",
     },
     "a player whose grace is over stays in its loading session": {
         "    cancel(session, 'player_left', { [player] = 'disconnected' }, redis_us)\n": "",
     },
     "nobody is told of a match that was cancelled": {
         """  publish(player, cancelled)
-  publish(player, queued_frame(seq, record.game_mode, record.resume_token, true))
-""": """  publish(player, queued_frame(seq, record.game_mode, record.resume_token, true))
+  publish(player, queued_frame(seq, record.game_mode, record.resume_token, true, record.ticket))
+""": """  publish(player, queued_frame(seq, record.game_mode, record.resume_token, true, record.ticket))
 """,
     },
     "a catch-up leaves out the match that was found": {
-        """  if record.state == 'queued' or tonumber(record.seq) <= seq then
-""": """  if record.state == 'queued' or record.state == 'matched' or tonumber(record.seq) <= seq then
+        """  if record.state == QUEUED or tonumber(record.seq) <= seq then
+""": """  if record.state == QUEUED or record.state == MATCHED or tonumber(record.seq) <= seq then
 """,
     },
     "an adopted allocation goes to another server while the first may have made it": {
@@ -70,14 +82,27 @@ PLANTED_BUGS: dict[str, dict[str, str]] = {
     call('HSET',""",
     },
     "a player that Redis lost is not put back into the queue": {
-        "  call('ZADD', POOL .. 'queue:' .. told.game_mode .. ':front', told.enqueued_at, player)\n": "",
+        """    put_in_again(player, record)
+  end
+  call('HSET', player_key, 'requeued'""": """  end
+  call('HSET', player_key, 'requeued'""",
     },
     "a claim that runs late takes its player from a newer connection": {
         "  return claimed_seq and asked_us < claimed_seq and claimed_seq < redis_us + AHEAD_US\n": "",
     },
-    "a held player is given up with its cancelled match": {
-        """      local gone = record.connection == '' and not call('ZSCORE', POOL .. 'held', player)
-""": """      local gone = record.connection == ''
+    "a member that leaves while its party waits leaves the others behind": {
+        """  drop_members(ticket, 'party_left', redis_us, player)
+  return #ticket.players - 1
+""": """  return #ticket.players - 1
 """,
+    },
+    "the party of whoever is held waits within reach": {
+        """    recall_ticket(record.ticket, record.game_mode, change)
+    return
+""": """    return
+""",
+    },
+    "a held player is given up with its cancelled match": {
+        "  return record.connection == '' and not is_held(player)\n": "  return record.connection == ''\n",
     },
 }

@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from benchmarks.simulation.seeds import run_seeds
 from tests.simulation.planted_bugs import PLANTED_BUGS
+from tests.simulation.seeds import run_seeds
 
 SEEDS = 600
 

@@ -78,7 +78,7 @@ def test_seed_971_a_node_whose_lease_redis_lost_and_that_dies_is_missed(pool: Po
 def test_seed_971_a_node_without_a_lease_still_learns_that_it_had_none(pool: Pool) -> None:
     """Taking players must not look like a lease: its sessions have to say who they are."""
     pool.enqueue("ann", node="n9")
-    renewed = pool.upkeep("n9").renew(lease_us=GRACE_SECONDS * SECOND_US, game_modes=["duel"])
+    renewed = pool.upkeep("n9").renew(lease_us=GRACE_SECONDS * SECOND_US, game_modes=["duel"], info="{}")
     assert pool.do(renewed) is False
 
 

@@ -10,9 +10,9 @@ from random import Random
 
 import pytest
 
-from benchmarks.simulation.hurry import hurried
-from benchmarks.simulation.scripts import NotFound, simulated_scripts
-from benchmarks.simulation.seeded import seeded
+from tests.simulation.hurry import hurried
+from tests.simulation.scripts import NotFound, simulated_scripts
+from tests.simulation.seeded import seeded
 
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "match_server"
@@ -21,6 +21,7 @@ SIMULATED = [
     *sorted(path for path in (SERVICE / "store").glob("*.py") if path.name != "embedded.py"),  # it starts a server
     SERVICE / "redis_clock.py",
     SERVICE / "resume_tokens.py",
+    SERVICE / "signing.py",
     SERVICE / "web/gateway.py",
 ]
 REPLACED = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from match_server.store.journey import Order
+from match_server.servers.provider import Order
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 from match_server.store.scripts import Script
 
 FOLDER = Path(__file__).parents[2] / "lua"
+SCRIPT_FILES = {path.stem: path for path in sorted(FOLDER.glob("*/*.lua")) if path.parent.name != "lib"}
 LIBRARIES = sorted((FOLDER / "lib").glob("*.lua"))
 
 # What Redis offers to a script.
@@ -16,6 +17,7 @@ GLOBALS = {
     "cjson",
     "ipairs",
     "math",
+    "next",
     "pairs",
     "pcall",
     "redis",
@@ -33,7 +35,7 @@ KEYWORDS = set(_KEYWORDS.split())
 
 _STRING = r"'(?:\\.|[^'\\])*'"
 _KEY = re.compile(rf"POOL \.\. ({_STRING})")
-_PUBLISHED = re.compile(rf"'PUBLISH', POOL \.\. ({_STRING})")
+_PUBLISHED = re.compile(rf"PUBLISH, CHANNELS \.\. ({_STRING})")
 _FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.MULTILINE | re.DOTALL)
 _TOKEN = re.compile(r"\.\.|[.:]\s*\w+|\d[\w.]*|[A-Za-z_]\w*|==|~=|[^\s\w]")
 
@@ -44,7 +46,7 @@ def without_comments(text: str) -> str:
 
 
 def body(name: str) -> str:
-    return without_comments((FOLDER / f"{name}.lua").read_text(encoding="utf-8"))
+    return without_comments(SCRIPT_FILES[name].read_text(encoding="utf-8"))
 
 
 def library_functions() -> dict[str, str]:

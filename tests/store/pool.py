@@ -8,8 +8,11 @@ import asyncio
 import json
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
+from match_server.events.node import MatchCancelled, NodeEvent, PlayerDequeued
+from match_server.servers.provider import Order
 from match_server.store.client import connect
 from match_server.store.journey import (
     AllocationPolicy,
@@ -19,11 +22,11 @@ from match_server.store.journey import (
     Confirmed,
     Enqueue,
     Fail,
+    Failed,
     Hold,
     JourneyStore,
     Leave,
     Matched,
-    Order,
     Outcome,
     Readied,
     Ready,
@@ -35,15 +38,19 @@ from match_server.store.journey import (
 from match_server.store.operators import OperatorStore, PlayerStatus, QueueStatus
 from match_server.store.registry import Registration, RegistryStore, ServerStatus
 from match_server.store.scripts import Script, ScriptRunner, load_scripts
+from match_server.store.tickets import Part
 from match_server.store.upkeep import Swept, UpkeepStore
+from tests.shared.recorder import Recorder
 from tests.store.raw_pool import Frame, RawPool
 
 T = TypeVar("T")
 
-SIZES = {"duel": 2, "trio": 3, "raid": 10, "royale": 100}
+RANKED = "ranked"  # formed by rules
+SIZES = {"duel": 2, "trio": 3, "raid": 10, "royale": 100, RANKED: 4}
 SECOND_US = 1_000_000
 JUST_NOW = 1 << 52  # a claim that nothing has overtaken
 LOADING_SECONDS = 60
+PARTY_SECONDS = 60
 LEASE_SECONDS = 5
 WAIT_SECONDS = 30
 ATTEMPTS = 3
@@ -67,12 +74,19 @@ class Pool(RawPool):
         super().__init__(url, prefix)
         self._asyncio = asyncio.Runner()
         self._client = connect(url)
-        self.runner = ScriptRunner(self._client, prefix=prefix, scripts=loaded or scripts())
+        self._recorder = Recorder()
+        self.runner = ScriptRunner(
+            self._client,
+            prefix=prefix,
+            scripts=loaded or scripts(),
+            events=self._recorder,
+        )
         self.registry = RegistryStore(
             self.runner, self._client, prefix=prefix, lease_us=SERVER_LEASE_SECONDS * SECOND_US
         )
-        self.operators = OperatorStore(self.runner, self._client, prefix=prefix)
-        self.do(self.runner.load())
+        self.operators = OperatorStore(self.runner)
+        for script in (loaded or scripts()).values():
+            self.redis("SCRIPT", "LOAD", script.text)  # so that a first call takes effect also where its reply is lost
         self.renew()
         self.sweep()  # the pool's first epoch begins
 
@@ -91,11 +105,20 @@ class Pool(RawPool):
         """Run a script as it is, where the typed store offers less than the script can."""
         return self.do(self.runner.one(script, *arguments, items=items))
 
+    def ended(self) -> list[NodeEvent]:
+        """The players who have left and the matches that were cancelled, in order."""
+        return [event for event in self._recorder.recorded if isinstance(event, PlayerDequeued | MatchCancelled)]
+
     def journey(self, node: str = "n1") -> JourneyStore:
         policy = AllocationPolicy(
             node=node, lease_us=LEASE_SECONDS * SECOND_US, wait_us=WAIT_SECONDS * SECOND_US, attempts=ATTEMPTS
         )
-        return JourneyStore(self.runner, policy=policy, loading_timeout_us=LOADING_SECONDS * SECOND_US)
+        return JourneyStore(
+            self.runner,
+            policy=policy,
+            loading_timeout_us=LOADING_SECONDS * SECOND_US,
+            party_timeout_us=PARTY_SECONDS * SECOND_US,
+        )
 
     def upkeep(self, node: str = "n1") -> UpkeepStore:
         return UpkeepStore(self.runner, self._client, prefix=self.prefix, node=node)
@@ -126,9 +149,11 @@ class Pool(RawPool):
         connection: str = "",
         operation: int = 1,
         asked_us: int = JUST_NOW,
+        part: Part | None = None,
     ) -> list[str]:
+        part_text = part.encode() if part else ""
         items = [
-            Enqueue(player, connection or f"{player}/1", operation, f"token-of-{player}", asked_us)
+            Enqueue(player, connection or f"{player}/1", operation, f"token-of-{player}", asked_us, part_text)
             for player in players
         ]
         return [code(answer) for answer in self.step(mode, Step(enqueues=items), node=node).enqueues]
@@ -160,11 +185,13 @@ class Pool(RawPool):
         made_at_us: int | None = None,
         signed: bool = True,
         asked_us: int = JUST_NOW,
+        part: Part | None = None,
     ) -> tuple[str, list[Frame]]:
         """The code, and the frames for the resuming connection. By default the token was made just now."""
         said_us = self.now_us() if made_at_us is None else made_at_us
         made: tuple[str, int | str] = (mode, said_us if signed else "")
-        item = Resume(player, connection, node, operation, token or f"token-of-{player}", *made, asked_us)
+        part_text = part.encode() if part else ""
+        item = Resume(player, connection, node, operation, token or f"token-of-{player}", *made, asked_us, part_text)
         answer = answered(self.step("duel", Step(resumes=[item])).resumes[0])
         return answer.code, [json.loads(frame) for frame in answer.fields[3:]]
 
@@ -191,6 +218,7 @@ class Pool(RawPool):
         enqueued_at: str = "1000000",
         epoch: str = "",
         operation: int = 3,
+        part: Part | None = None,
     ) -> tuple[str, list[Frame]]:
         """The code, and what the client has to be told.
 
@@ -212,6 +240,7 @@ class Pool(RawPool):
             state,
             session,
             epoch or self.hash("clock")["epoch"],
+            part.encode() if part else "",
         )
         answer = answered(self.step("duel", Step(reasserts=[item])).reasserts[0])
         assert answer.fields[0] == self.hash("clock")["epoch"]
@@ -231,21 +260,30 @@ class Pool(RawPool):
     def place(self, mode: str = "duel", *, node: str = "n1") -> list[Order]:
         return self.step(mode, Step(place=True), node=node).placed
 
-    def confirm(self, order: Order, *, session_id: str = "", address: str = ADDRESS) -> Confirmed:
+    def confirm(
+        self, order: Order, *, session_id: str = "", address: str = ADDRESS, join_tokens: tuple[str, ...] = ()
+    ) -> Confirmed:
         """Without an id of its own, the server takes the one that it was given."""
-        item = Confirm(order.loading_session_id, order.attempt, session_id or order.loading_session_id, address)
+        session = order.loading_session_id
+        item = Confirm(session, order.attempt, session_id or session, address, join_tokens)
         (confirmed,) = self.do(self.journey().confirm([item]))
         assert isinstance(confirmed, Confirmed), confirmed
         return confirmed
 
-    def fail(self, order: Order, outcome: Outcome, *, node: str = "n1") -> tuple[str, Order | None]:
-        item = Fail(order.loading_session_id, order.attempt, outcome)
-        (failed,) = self.do(self.journey(node).fail([item]))
-        assert isinstance(failed, tuple), failed
-        return failed
+    def another_failed_on(self, server_id: str) -> None:
+        """Another match was the last to fail on this server: one more failure, of any other, quarantines it."""
+        self.redis("HSET", f"{self.prefix}server:{server_id}", "failed_by", "another match")
+        self.redis("HSETNX", f"{self.prefix}server:{server_id}", "failures", 0)
 
-    def adopt(self, *, node: str = "n2", limit: int = 100) -> list[Order]:
-        return self.do(self.journey(node).adopt(limit))
+    def fail(self, order: Order, outcome: Outcome, *, node: str = "n1") -> tuple[str, Order | None]:
+        item = Fail(order.loading_session_id, order.attempt, outcome, f"it was {outcome}")
+        (failed,) = self.do(self.journey(node).fail([item]))
+        assert isinstance(failed, Failed), failed
+        return failed.code, failed.next_order
+
+    def adopt(self, *, node: str = "n2") -> list[Order]:
+        orders, _ = self.do(self.journey(node).adopt())
+        return orders
 
     # --- stories so far ---
 
@@ -283,6 +321,7 @@ class Pool(RawPool):
         max_session_seconds: float | None = None,
         active_sessions: tuple[str, ...] = (),
         batch: bool = False,
+        region: str = "eu",
     ) -> str:
         registration = Registration(
             server_id=server,
@@ -295,16 +334,28 @@ class Pool(RawPool):
             batch=batch,
             max_session_seconds=max_session_seconds,
             game_modes=game_modes,
-            region="eu",
+            region=region,
             active_sessions=active_sessions,
         )
         return self.do(self.registry.register(registration))
 
     def heartbeat(
-        self, server: str, sessions: Sequence[str] | None = None, *, draining: bool | None = None
+        self,
+        server: str,
+        sessions: Sequence[str] | None = None,
+        *,
+        incarnation: str = "",
+        draining: bool | None = None,
     ) -> list[str] | None:
-        """Returns what the server is to end."""
-        return self.do(self.registry.heartbeat(server, draining=draining, active_sessions=sessions))
+        """Returns what the server is to end; None when it is to register again."""
+        heard = self.do(
+            self.registry.heartbeat(server, incarnation=incarnation, draining=draining, active_sessions=sessions)
+        )
+        return None if heard.code == "unknown" else list(heard.to_end)
+
+    def end(self, server: str, *sessions: str, result: str = "") -> list[str] | None:
+        """Returns the sessions whose slot became free."""
+        return self.do(self.registry.end_sessions(server, dict.fromkeys(sessions, result)))
 
     def servers(self) -> dict[str, ServerStatus]:
         return {status.server_id: status for status in self.do(self.registry.servers())}
@@ -316,12 +367,20 @@ class Pool(RawPool):
 
     def renew(self, node: str = "n1", *, allocations: Sequence[tuple[str, str]] = ()) -> bool:
         lease_us = LEASE_SECONDS * SECOND_US
-        return self.do(self.upkeep(node).renew(lease_us=lease_us, game_modes=SIZES, allocations=allocations))
+        info = "" if allocations else "{}"
+        leases = self.upkeep(node).renew(lease_us=lease_us, game_modes=SIZES, info=info, allocations=allocations)
+        return self.do(leases)
 
-    def sweep(self, *, node: str = "n1", queue_timeout: float = 0) -> Swept:
+    def hand_over(self, *orders: Order, node: str = "n1") -> int:
+        return self.do(self.upkeep(node).hand_over([(order.game_mode, order.loading_session_id) for order in orders]))
+
+    def sweep(
+        self, *, node: str = "n1", queue_timeout: float = 0, own_graces: Mapping[str, float] = MappingProxyType({})
+    ) -> Swept:
         sweep = self.upkeep(node).sweep(
             period_us=SWEEP_SECONDS * SECOND_US,
             grace_us=GRACE_SECONDS * SECOND_US,
+            own_graces_us={mode: round(seconds * SECOND_US) for mode, seconds in own_graces.items()},
             queue_timeout_us=round(queue_timeout * SECOND_US),
         )
         return self.do(sweep)

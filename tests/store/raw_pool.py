@@ -8,7 +8,10 @@ from typing import Any
 
 import redis
 
-from tests.store.contents import Contents, read, write
+from match_server.events.cloudevents import read_entry
+from match_server.events.data import EventData
+from tests.shared.look import LOOK, Contents, read_contents
+from tests.store.contents import write
 
 Frame = dict[str, Any]
 
@@ -24,6 +27,7 @@ class RawPool:
         self._listener.get_message(timeout=5)  # the confirmation: from here on nothing is missed
         self._published: defaultdict[str, list[str]] = defaultdict(list)
         self._last_seq: dict[str, int] = {}
+        self._last_entry = ""
 
     def close(self) -> None:
         """Delete the pool's keys and close both connections."""
@@ -70,7 +74,7 @@ class RawPool:
 
     def contents(self) -> Contents:
         """Every key with what it holds but for its time to live, in one atomic look."""
-        return read(self.redis, self.prefix)
+        return read_contents(self.redis("EVAL", LOOK, 0, self.prefix)[0])
 
     def put_back(self, contents: Contents) -> None:
         """Redis is rolled back to what `contents()` said earlier, under a new epoch."""
@@ -95,6 +99,24 @@ class RawPool:
         }
 
     # --- what was said ---
+
+    def entries(self) -> list[tuple[str, str]]:
+        """The entries of the stream of events since the last call, each with its id."""
+        start = f"({self._last_entry}" if self._last_entry else "-"
+        found = [
+            (entry_id, fields["e"]) for entry_id, fields in self.redis("XRANGE", f"{self.prefix}events", start, "+")
+        ]
+        if found:
+            self._last_entry = found[-1][0]
+        return found
+
+    def events(self) -> list[EventData]:
+        """What has happened since the last call."""
+        return [
+            event.data
+            for entry_id, text in self.entries()
+            for event in read_entry(entry_id, text, source="/match-server/test")
+        ]
 
     def texts(self, player: str) -> list[str]:
         """The frames published for this player since the last call, as they were sent."""

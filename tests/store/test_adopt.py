@@ -1,3 +1,4 @@
+from match_server.servers.provider import Order
 from tests.store.pool import LEASE_SECONDS, SECOND_US, Pool, kinds
 
 
@@ -95,17 +96,35 @@ def test_with_no_server_left_an_adopted_match_waits_for_a_slot(pool: Pool) -> No
     assert pool.members("sessions:unplaced:duel") == [order.loading_session_id]
 
 
+def test_a_match_whose_players_have_all_left_is_not_placed_again(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    pool.do(pool.registry.remove("s1"))
+    pool.register("s2")
+    for player in ("ann", "bob"):
+        pool.leave(player, reason="disconnected")
+    pool.move_clock(LEASE_SECONDS + 1)
+
+    assert pool.adopt(node="n2") == []
+
+    assert pool.free("s2") == 1
+    assert f"loading:{order.loading_session_id}" not in pool.key_names()
+    assert kinds(pool.frames("ann"))[-1] == "dequeued"
+
+
 def test_one_call_takes_over_no_more_than_its_limit(pool: Pool) -> None:
     pool.register("s1", capacity=5)
     orders = [pool.allocating(f"a{number}", f"b{number}") for number in range(3)]
     pool.move_clock(LEASE_SECONDS + 1)
 
-    adopted = [pool.adopt(limit=2), pool.adopt(limit=2), pool.adopt(limit=2)]
+    call = ("adopt", "n2", LEASE_SECONDS * SECOND_US, 0, "spread", 3, 4)
 
-    assert [len(part) for part in adopted] == [2, 1, 0]
-    assert {order.loading_session_id for part in adopted for order in part} == {
-        order.loading_session_id for order in orders
-    }
+    replies = [pool.run(*call) for _ in range(3)]
+
+    assert [reply[0] for reply in replies] == [1, 0, 0]
+    found = [Order.parse(order.decode()) for reply in replies for order in reply[1:]]
+    assert [len(reply) - 1 for reply in replies] == [2, 1, 0]
+    assert {order.loading_session_id for order in found} == {order.loading_session_id for order in orders}
 
 
 def test_the_old_node_that_wakes_up_cannot_undo_what_the_new_one_finished(pool: Pool) -> None:

@@ -1,3 +1,5 @@
+import json
+
 from match_server.store.journey import Confirm, Confirmed
 from tests.store.pool import ADDRESS, Pool, kinds
 
@@ -24,12 +26,38 @@ def test_a_confirmed_session_tells_every_player_where_to_go(pool: Pool) -> None:
         ]
 
 
+def test_each_player_gets_its_own_join_token_also_when_it_comes_back(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    pool.everything_said()
+
+    pool.confirm(order, join_tokens=tuple(f"token-of-{player}" for player in order.players))
+
+    for player in order.players:
+        found = json.loads(pool.texts(player)[0])
+        assert found["join_token"] == f"token-of-{player}"
+        code, (_, again) = pool.resume(player, connection=f"{player}/2")
+        assert (code, again) == ("ok", {**found, "seq": again["seq"]})
+
+
 def test_what_remains_of_a_match_is_what_the_readme_says(pool: Pool) -> None:
     pool.register("s1", capacity=2)
     order = pool.found("ann", "bob")
 
     session = order.loading_session_id
-    assert pool.key_names() - {"clock", "modes", "nodes", "servers", "server:s1", "servers:open"} == {
+    assert pool.key_names() - {
+        "clock",
+        "events",
+        "modes",
+        "nodes",
+        "modes:pending",
+        "modes:waiting",
+        "nodes:info",
+        "servers",
+        "server:s1",
+        "servers:free",
+        "servers:open:* eu",
+    } == {
         "player:ann",
         "player:bob",
         f"match:{session}",
@@ -81,9 +109,9 @@ def test_a_confirmation_of_a_match_that_was_given_up_does_not_touch_the_next_one
     for server in ("s1", "s2"):
         pool.register(server)
     first = pool.allocating("ann", "bob")
-    second = pool.fail(first, "error")[1]
+    second = pool.fail(first, "full")[1]
     assert second is not None
-    pool.fail(second, "error")  # and waits for a slot, for too long
+    pool.fail(second, "full")  # and waits for a slot, for too long
     pool.move_clock(31)
     pool.register("s3")
     pool.renew()
@@ -122,7 +150,7 @@ def test_a_slot_that_was_voided_makes_the_confirmation_lost(pool: Pool) -> None:
 def test_an_end_reported_before_its_confirmation_leaves_the_slot_free(pool: Pool) -> None:
     pool.register("s1", max_session_seconds=60)
     order = pool.allocating("ann", "bob")
-    pool.do(pool.registry.end_session("s1", "short-lived"))
+    pool.end("s1", "short-lived")
 
     assert pool.confirm(order, session_id="short-lived").code == "matched"
 
@@ -164,13 +192,14 @@ def test_a_batch_is_answered_item_by_item(pool: Pool) -> None:
 def test_a_success_ends_a_servers_quarantine_and_its_count_of_failures(pool: Pool) -> None:
     pool.register("s1", capacity=4)
     one, two = pool.allocating("ann", "bob"), pool.allocating("cid", "dan")
+    pool.another_failed_on("s1")
     pool.fail(one, "error")
     assert pool.free("s1") == 0
 
     pool.confirm(two)
 
     assert pool.free("s1") == 3
-    assert not {"failures", "quarantined_until", "probe"} & pool.servers()["s1"].record.keys()
+    assert not {"failures", "failed_by", "quarantined_until", "probe"} & pool.servers()["s1"].record.keys()
     assert pool.members("quarantine") == []
 
 

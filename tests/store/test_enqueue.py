@@ -45,7 +45,7 @@ def test_the_answer_carries_what_the_frame_says_for_a_session_that_misses_the_fr
 def test_a_batch_is_answered_item_by_item_in_its_order(pool: Pool) -> None:
     pool.enqueue("bob")
 
-    assert pool.enqueue("ann", "bob", "cid", connection="new") == ["queued", "already_in_queue", "queued"]
+    assert pool.enqueue("ann", "bob", "cid", connection="new") == ["queued", "elsewhere", "queued"]
     assert pool.members("queue:duel") == ["ann", "bob", "cid"]
 
 
@@ -76,7 +76,7 @@ def test_the_same_player_twice_in_one_batch_is_queued_once(pool: Pool) -> None:
 
     first_answer, refusal, repeat = result.enqueues
     assert answered(first_answer).fields[0] == "first"
-    assert refusal == Answer("already_in_queue")
+    assert refusal == Answer("elsewhere", ("queued", "duel", "first"))
     assert repeat == first_answer
     assert kinds(pool.frames("ann")) == ["queued"]
 
@@ -85,7 +85,7 @@ def test_a_second_connection_without_the_token_is_refused_and_hears_nothing(pool
     pool.enqueue("ann")
 
     with pool.nothing_changes():
-        assert pool.enqueue("ann", connection="thief") == ["already_in_queue"]
+        assert pool.enqueue("ann", connection="thief") == ["elsewhere"]
 
 
 def test_a_further_enqueue_of_the_same_connection_is_refused_while_its_journey_runs(pool: Pool) -> None:
@@ -108,7 +108,7 @@ def test_the_refusal_of_a_connections_own_further_enqueue_says_what_it_owns(pool
 
     assert answered(result.enqueues[0]).code == "already_in_queue"
     assert answered(result.enqueues[0]).fields[:2] == ("token-of-ann", pool.record("ann")["queued_seq"])
-    assert result.enqueues[1] == Answer("already_in_queue"), "the token is for the owner alone"
+    assert result.enqueues[1] == Answer("elsewhere", ("queued", "duel", "token-of-ann")), "for the node alone"
 
 
 def test_after_match_found_an_enqueue_is_a_new_journey_and_the_older_connection_is_told(pool: Pool) -> None:
@@ -185,7 +185,7 @@ def test_who_left_may_queue_on_another_connection_and_is_not_disturbed_by_what_t
     assert pool.enqueue("ann", connection="ann/2", operation=1) == ["queued"]
 
     with pool.nothing_changes():
-        assert pool.enqueue("ann", operation=1) == ["already_in_queue"]
+        assert pool.enqueue("ann", operation=1) == ["elsewhere"]
 
 
 def test_seq_grows_from_one_journey_to_the_next(pool: Pool) -> None:

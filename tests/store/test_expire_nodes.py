@@ -24,6 +24,19 @@ def test_the_players_of_a_dead_node_are_held_and_then_dropped(pool: Pool) -> Non
     assert pool.frames("ann")[-1]["reason"] == "disconnected"
 
 
+def test_a_mode_with_a_grace_of_its_own_drops_the_players_of_a_dead_node_by_it(pool: Pool) -> None:
+    pool.enqueue("ann", mode="duel")
+    pool.enqueue("bob", mode="trio")
+    pool.move_clock(LEASE_SECONDS + 1)
+    pool.sweep(node="n2", own_graces={"duel": GRACE_SECONDS / 2})
+
+    pool.move_clock(GRACE_SECONDS / 2)
+
+    assert pool.sweep(node="n2").grace_ended == 1
+    assert pool.frames("ann")[-1]["reason"] == "disconnected"
+    assert pool.members("held") == ["bob"]
+
+
 def test_a_player_of_a_dead_node_comes_back_on_another(pool: Pool) -> None:
     pool.enqueue("ann", node="n1")
     pool.move_clock(LEASE_SECONDS + 1)
@@ -92,3 +105,25 @@ def test_a_matched_player_needs_no_node(pool: Pool) -> None:
 
     assert pool.run(*CALL) == [0, b"n1"]
     assert pool.record("ann")["connection"] == "ann/1"
+
+
+def test_a_node_whose_players_cannot_be_read_keeps_no_other_alive(pool: Pool) -> None:
+    pool.enqueue("ann")
+    pool.renew("broken")
+    pool.redis("SET", f"{pool.prefix}node_players:broken", "rubbish")
+    pool.move_clock(LEASE_SECONDS + 1)
+
+    assert pool.run(*CALL) == [1, b"n1"]
+
+    assert pool.members("held") == ["ann"]
+
+
+def test_the_limit_is_one_for_the_players_of_all_nodes_together(pool: Pool) -> None:
+    pool.enqueue("ann", "bob", node="n1")
+    pool.enqueue("cid", "dan", node="n2")
+    pool.renew("n2")
+    pool.move_clock(LEASE_SECONDS + 1)
+
+    held = [pool.run("expire_nodes", 3, GRACE_SECONDS * SECOND_US)[0] for _ in range(3)]
+
+    assert held == [3, 1, 0]

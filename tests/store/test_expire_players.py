@@ -18,7 +18,7 @@ def test_a_queued_player_is_dropped_when_its_grace_ends(pool: Pool) -> None:
     assert pool.sweep().grace_ended == 1
 
     assert without_seq(pool.frames("ann")) == [{"type": "dequeued", "reason": "disconnected"}]
-    assert pool.key_names() == {"clock", "modes", "nodes", "left:ann"}
+    assert pool.key_names() == {"clock", "events", "modes", "modes:waiting", "nodes", "nodes:info", "left:ann"}
 
 
 def test_the_session_of_a_dropped_player_is_cancelled(pool: Pool) -> None:
@@ -148,7 +148,7 @@ def test_the_repeat_of_a_sweep_tells_nobody_twice(pool: Pool) -> None:
     pool.run("expire_players", 100, 60_000_000)
 
     with pool.nothing_changes():
-        assert pool.run("expire_players", 100, 60_000_000) == [0, 0, 0, 0]
+        assert pool.run("expire_players", 100, 60_000_000) == [0, 0, 0, 0, 0]
 
 
 def test_an_entry_without_a_record_does_not_stop_the_sweep(pool: Pool) -> None:
@@ -176,3 +176,14 @@ def test_a_held_player_whose_session_is_lost_keeps_no_other_in_its_grace(pool: P
     pool.sweep()
 
     assert pool.record("cid") == {}
+
+
+def test_a_record_that_cannot_be_dropped_keeps_nobody_else_waiting(pool: Pool) -> None:
+    pool.enqueue("broken")
+    pool.redis("HDEL", f"{pool.prefix}player:broken", "node")
+    pool.enqueue("ann")
+    pass_time(pool, 31)
+
+    assert pool.sweep(queue_timeout=30).queue_timeouts == 1
+
+    assert kinds(pool.frames("ann"))[-1] == "dequeued"

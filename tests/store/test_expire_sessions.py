@@ -1,3 +1,4 @@
+from match_server.store.upkeep import WithoutSlot
 from tests.store.pool import LOADING_SECONDS, WAIT_SECONDS, Pool, put_back, without_seq
 
 
@@ -75,6 +76,17 @@ def test_a_session_that_is_being_placed_has_no_loading_deadline(pool: Pool) -> N
     assert pool.confirm(order).code == "matched"
 
 
+def test_a_match_that_was_full_everywhere_and_found_no_slot_names_the_servers_of_its_attempts(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    assert pool.fail(order, "full") == ("waiting", None)
+    pass_time(pool, WAIT_SECONDS + 1)
+
+    (match,) = pool.sweep().without_slot
+
+    assert (match.loading_session_id, match.tried) == (order.loading_session_id, ("s1",))
+
+
 def test_a_ready_match_that_waits_too_long_for_a_slot_goes_back(pool: Pool) -> None:
     pool.register("s1")
     session = pool.loading("ann", "bob")
@@ -83,10 +95,10 @@ def test_a_ready_match_that_waits_too_long_for_a_slot_goes_back(pool: Pool) -> N
     pool.ready("bob")
     pool.everything_said()
     pass_time(pool, WAIT_SECONDS - 1)
-    assert pool.sweep().allocation_timeouts == 0
+    assert pool.sweep().without_slot == ()
     pass_time(pool, 1.5)
 
-    assert pool.sweep().allocation_timeouts == 1
+    assert pool.sweep().without_slot == (WithoutSlot(session, "duel", ("ann", "bob"), ()),)
 
     for player in ("ann", "bob"):
         assert without_seq(pool.frames(player)) == put_back(player, session, "allocation_failed")

@@ -1,7 +1,8 @@
 import pytest
 
-from match_server.store.journey import Fail, Order, Outcome
-from tests.store.pool import ATTEMPTS, SECOND_US, Pool, put_back, without_seq
+from match_server.servers.provider import Order
+from match_server.store.journey import Fail, Failed, Outcome
+from tests.store.pool import ATTEMPTS, SECOND_US, Pool, kinds, put_back, without_seq
 
 
 def test_the_next_attempt_goes_to_another_server(pool: Pool) -> None:
@@ -91,21 +92,31 @@ def test_a_loading_session_has_no_attempt_to_fail(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "slot", "quarantined"),
-    [("full", {}, False), ("error", {}, True), ("unknown", {"the session": "unknown 0"}, True)],
+    ("outcome", "slot", "code", "quarantined"),
+    [
+        ("full", {}, "waiting", False),
+        ("wrong", {}, "refused", False),
+        ("unreadable", {"the session": "unknown 0"}, "refused", True),
+        ("error", {}, "waiting", True),
+        ("unknown", {"the session": "unknown 0"}, "waiting", True),
+    ],
 )
-def test_each_outcome_settles_the_slot(pool: Pool, outcome: Outcome, slot: dict[str, str], quarantined: bool) -> None:
+def test_each_outcome_settles_the_slot(
+    pool: Pool, outcome: Outcome, slot: dict[str, str], code: str, quarantined: bool
+) -> None:
     pool.register("s1", capacity=5)
     order = pool.allocating("ann", "bob")
+    pool.another_failed_on("s1")
 
-    assert pool.fail(order, outcome) == ("waiting", None)
+    assert pool.fail(order, outcome) == (code, None)
 
     reserved = pool.hash("reserved:s1")
     assert {key.replace(order.loading_session_id, "the session"): value for key, value in reserved.items()} == slot
     server = pool.servers()["s1"].record
     assert ("quarantined_until" in server) == quarantined
-    assert ("full" in server) != quarantined
-    assert pool.free("s1") == 0
+    assert ("full" in server) == (outcome == "full")
+    assert server["last_error"] == f"it was {outcome}"
+    assert (pool.free("s1") == 0) == (outcome != "wrong")
 
 
 def test_full_counts_no_free_slots_until_the_next_heartbeat(pool: Pool) -> None:
@@ -152,6 +163,7 @@ def test_a_quarantine_is_no_longer_for_an_earlier_full(pool: Pool) -> None:
     first, second = pool.allocating("ann", "bob"), pool.allocating("cid", "dan")
     pool.fail(first, "full")
     pool.heartbeat("s1")
+    pool.another_failed_on("s1")
     pool.fail(second, "error")
 
     pool.move_clock(0.6)
@@ -178,7 +190,7 @@ def test_an_end_says_that_a_full_server_has_room_again(pool: Pool) -> None:
     pool.register("s1", capacity=5)
     pool.fail(pool.allocating("ann", "bob"), "full")
 
-    pool.do(pool.registry.end_session("s1", "some-other"))
+    pool.end("s1", "some-other")
 
     assert pool.free("s1") == 5
 
@@ -192,9 +204,11 @@ def test_a_quarantine_is_twice_as_long_after_each_failure_in_a_row(pool: Pool) -
     for _ in range(2):
         assert order is not None
         taken = int(pool.hash("reserved:s1")[order.loading_session_id])
+        pool.another_failed_on("s1")
         assert pool.fail(order, "error") == ("waiting", None)
+        pool.redis("HDEL", f"{pool.prefix}server:s1", "failed_by")  # so that the same match may probe it
         lengths.append((int(pool.servers()["s1"].record["quarantined_until"]) - taken) / SECOND_US)
-        pool.move_clock(lengths[-1])
+        pool.move_clock(lengths[-1] + 0.1)
         pool.sweep()
         (order,) = pool.place()
 
@@ -205,6 +219,7 @@ def test_a_quarantine_is_twice_as_long_after_each_failure_in_a_row(pool: Pool) -
 def test_a_quarantine_never_exceeds_half_a_minute(pool: Pool) -> None:
     pool.register("s1")
     order = pool.allocating("ann", "bob")
+    pool.another_failed_on("s1")
     pool.redis("HSET", f"{pool.prefix}server:s1", "failures", 500)
     taken = int(pool.hash("reserved:s1")[order.loading_session_id])
 
@@ -235,11 +250,13 @@ def test_a_single_match_probes_a_server_after_its_quarantine(pool: Pool) -> None
 @pytest.mark.parametrize("outcome", ["error", "unknown", "full"])
 def test_a_probe_that_fails_does_not_shut_a_server_out_for_good(pool: Pool, outcome: Outcome) -> None:
     pool.register("s1", capacity=3)
-    order = pool.allocating("ann", "bob")
-    pool.fail(order, "error")
+    first, second = pool.allocating("ann", "bob"), pool.allocating("cid", "dan")
+    pool.fail(first, "error")
+    pool.fail(second, "error")
     pool.move_clock(1)
     pool.sweep()
     (probe,) = pool.place()
+    assert probe.loading_session_id == first.loading_session_id, "the other one was the last to fail"
 
     assert pool.fail(probe, outcome)[0] == "waiting"
     assert pool.free("s1") == 0
@@ -252,7 +269,9 @@ def test_a_probe_that_fails_does_not_shut_a_server_out_for_good(pool: Pool, outc
 
 def test_no_match_forms_for_a_server_in_quarantine(pool: Pool) -> None:
     pool.register("s1", capacity=3)
-    pool.fail(pool.allocating("ann", "bob"), "error")
+    order = pool.allocating("ann", "bob")
+    pool.another_failed_on("s1")
+    pool.fail(order, "error")
     pool.enqueue("cid", "dan")
 
     assert pool.match().formed == 0
@@ -314,7 +333,7 @@ def test_the_same_failure_twice_in_one_batch_takes_one_slot(pool: Pool) -> None:
     for server in ("s1", "s2", "s3"):
         pool.register(server)
     order = pool.allocating("ann", "bob")
-    failure = Fail(order.loading_session_id, order.attempt, "error")
+    failure = Fail(order.loading_session_id, order.attempt, "error", "")
 
     first, second = pool.do(pool.journey().fail([failure, failure]))
 
@@ -327,7 +346,122 @@ def test_matches_that_fail_together_are_placed_on_what_all_their_servers_have_le
     orders = [pool.allocating("ann", "bob"), pool.allocating("cid", "dan")]
     pool.register("s2", capacity=1)
 
-    answers = pool.do(pool.journey().fail([Fail(order.loading_session_id, 1, "error") for order in orders]))
+    answers = pool.do(pool.journey().fail([Fail(order.loading_session_id, 1, "error", "") for order in orders]))
 
-    assert sorted(answer[0] for answer in answers if isinstance(answer, tuple)) == ["placed", "waiting"]
+    assert sorted(answer.code for answer in answers if isinstance(answer, Failed)) == ["placed", "waiting"]
     assert pool.free("s1") == pool.free("s2") == 0
+
+
+@pytest.mark.parametrize(("outcomes", "code"), [(["full", "wrong", "wrong"], "refused"), (["error"] * 3, "cancelled")])
+def test_a_match_that_is_given_up_names_the_servers_of_all_its_attempts(
+    pool: Pool, outcomes: list[Outcome], code: str
+) -> None:
+    for server in ("s1", "s2", "s3"):
+        pool.register(server)
+    order = pool.allocating("ann", "bob")
+    tried = []
+    answer = Failed("placed")
+    for outcome in outcomes:
+        tried.append(order.server_id)
+        failure = Fail(order.loading_session_id, order.attempt, outcome, "")
+        (failed,) = pool.do(pool.journey().fail([failure]))
+        assert isinstance(failed, Failed)
+        answer, order = failed, failed.next_order or order
+
+    assert answer == Failed(code, tried=tuple(tried))
+    assert sorted(tried) == ["s1", "s2", "s3"]
+
+
+def test_a_match_whose_players_have_all_left_is_not_placed_again(pool: Pool) -> None:
+    pool.register("s1")
+    order = pool.allocating("ann", "bob")
+    pool.register("s2")
+    for player in ("ann", "bob"):
+        pool.leave(player, reason="disconnected")
+
+    assert pool.fail(order, "error") == ("left", None)
+
+    assert pool.free("s2") == 1
+    assert f"loading:{order.loading_session_id}" not in pool.key_names()
+    assert kinds(pool.frames("ann"))[-1] == "dequeued"
+    assert pool.fail(order, "error") == ("stale", None)
+
+
+# --- one match that no server can make ---
+
+
+def test_a_match_that_fails_again_and_again_does_not_quarantine_its_server(pool: Pool) -> None:
+    """It comes back under another loading session's id, with its players in whatever order."""
+    pool.register("s1", capacity=50)
+    order = pool.allocating("ann", "bob")
+    for attempt in range(1, ATTEMPTS):
+        assert pool.fail(order, "error") == ("waiting", None)
+        pool.found(f"x{attempt}", f"y{attempt}")  # another match succeeds
+        pool.move_clock(attempt)
+        (order,) = pool.place()
+    pool.found("zoe", "zac")
+    pool.everything_said()
+    assert pool.fail(order, "error") == ("cancelled", None)
+    assert pool.frames("ann") == [], "not at once: it would fail again as fast as it loads"
+    pool.move_clock(1.1)
+    pool.renew()
+    pool.heartbeat("s1")
+    assert pool.sweep().without_slot == (), "its attempts are used up: that was said before"
+    assert pool.match().formed == 1
+    pool.ready("bob")
+    again = pool.ready("ann").order
+    assert again is not None
+
+    pool.fail(again, "error")
+
+    assert "quarantined_until" not in pool.servers()["s1"].record
+
+
+def test_a_match_that_failed_waits_before_it_is_tried_again_and_keeps_nobody_else_waiting(pool: Pool) -> None:
+    pool.register("s1", capacity=5)
+    failed = pool.allocating("ann", "bob")
+    assert pool.fail(failed, "error") == ("waiting", None)
+    assert pool.place() == []
+
+    other = pool.allocating("cid", "dan")
+    pool.confirm(other)
+    pool.move_clock(0.6)
+
+    (again,) = pool.place()
+    assert (again.loading_session_id, again.attempt) == (failed.loading_session_id, 2)
+
+
+def test_a_match_that_failed_goes_to_another_server_at_once(pool: Pool) -> None:
+    for server in ("s1", "s2"):
+        pool.register(server, capacity=5)
+    first = pool.allocating("ann", "bob")
+
+    _, second = pool.fail(first, "error")
+
+    assert second is not None
+    assert second.server_id != first.server_id
+
+
+def test_a_match_that_two_servers_refuse_as_wrong_is_given_up(pool: Pool) -> None:
+    for server in ("s1", "s2", "s3"):
+        pool.register(server, capacity=5)
+    first = pool.allocating("ann", "bob")
+    pool.frames("ann")
+
+    code, second = pool.fail(first, "wrong")
+    assert code == "placed"
+    assert second is not None
+    assert second.server_id != first.server_id
+    assert pool.fail(second, "wrong") == ("refused", None)
+
+    assert [(frame["type"], frame["reason"]) for frame in pool.frames("ann")] == [("dequeued", "refused")]
+    assert pool.record("ann") == pool.record("bob") == {}
+    assert not {key for key in pool.key_names() if key.startswith(("loading:", "sessions:", "reserved:"))}
+    assert all("quarantined_until" not in server.record for server in pool.servers().values())
+
+
+def test_a_refusal_is_no_failure_of_the_server_however_many_matches_it_refuses(pool: Pool) -> None:
+    pool.register("s1", capacity=9)
+    for players in (("ann", "bob"), ("cid", "dan"), ("eve", "fay")):
+        assert pool.fail(pool.allocating(*players), "wrong") == ("refused", None)
+    assert pool.free("s1") == 9

@@ -1,6 +1,6 @@
 import pytest
 
-from match_server.store.journey import Order
+from match_server.servers.provider import Order
 from tests.store.pool import SECOND_US, SERVER_LEASE_SECONDS, Pool
 
 
@@ -54,7 +54,7 @@ def test_a_slot_is_freed_when_two_heartbeats_in_a_row_leave_it_out(pool: Pool) -
     assert pool.heartbeat("s1", []) == []
 
     assert pool.free("s1") == 1
-    assert not {"active:s1", "session_deadlines"} & pool.key_names()
+    assert not {"active:s1", "session_deadlines:s1"} & pool.key_names()
 
 
 def test_a_session_listed_in_between_keeps_its_slot(pool: Pool) -> None:
@@ -70,11 +70,11 @@ def test_a_session_listed_in_between_keeps_its_slot(pool: Pool) -> None:
 def test_the_repeat_of_a_heartbeat_counts_no_absence_twice(pool: Pool) -> None:
     pool.register("s1")
     pool.found("ann", "bob", session_id="theirs")
-    beat = ("heartbeat_server", "s1", SECOND_US, "live", "beat-1", 0, 1)
-    assert pool.run(*beat, items=[("theirs",)]) == [b"ok"]
+    beat = ("heartbeat_server", "s1", "", SECOND_US, "live", "beat-1", 0, 1)
+    assert pool.run(*beat, items=[("theirs",)]) == [b"ok", b""]
     before = pool.contents()
 
-    assert pool.run(*beat, items=[("theirs",)]) == [b"ok"]
+    assert pool.run(*beat, items=[("theirs",)]) == [b"ok", b""]
 
     assert pool.contents() | {"servers": 0} == before | {"servers": 0}, "only the lease is new"
 
@@ -188,7 +188,9 @@ def test_a_full_server_has_room_again_after_its_heartbeat(pool: Pool) -> None:
 
 def test_a_heartbeat_does_not_end_a_quarantine(pool: Pool) -> None:
     pool.register("s1", capacity=2)
-    pool.fail(pool.allocating("ann", "bob"), "error")
+    order = pool.allocating("ann", "bob")
+    pool.another_failed_on("s1")
+    pool.fail(order, "error")
 
     pool.heartbeat("s1", [])
 
@@ -198,13 +200,13 @@ def test_a_heartbeat_does_not_end_a_quarantine(pool: Pool) -> None:
 def test_a_slot_that_changed_since_the_comparison_is_judged_by_what_it_is_now(pool: Pool) -> None:
     pool.register("s1", capacity=2)
     order = pool.found("ann", "bob", session_id="theirs")
-    pool.do(pool.registry.end_session("s1", "theirs"))
+    pool.end("s1", "theirs")
 
     # The node read its slots before the end: it thinks that `theirs` is absent, and that `newcomer` is a stranger.
     pool.redis("HSET", f"{pool.prefix}active:s1", "newcomer", 0)
-    late = pool.run("heartbeat_server", "s1", SECOND_US, "live", "beat", 0, 1, items=[("theirs",), ("newcomer",)])
+    late = pool.run("heartbeat_server", "s1", "", SECOND_US, "live", "beat", 0, 1, items=[("theirs",), ("newcomer",)])
 
-    assert late == [b"ok"]
+    assert late == [b"ok", b""]
     assert pool.hash("active:s1") == {"newcomer": "0"}
     assert order.server_id == "s1"
 
@@ -220,3 +222,33 @@ def test_a_list_of_many_sessions_goes_in_parts(pool: Pool) -> None:
 
     assert set(pool.hash("active:s1")) == set(kept)
     assert pool.free("s1") == 1400
+
+
+def test_a_process_whose_id_another_one_has_taken_is_told_and_changes_nothing(pool: Pool) -> None:
+    pool.register("s1", incarnation="old")
+    pool.register("s1", incarnation="new")
+
+    with pool.nothing_changes():
+        heard = pool.do(pool.registry.heartbeat("s1", incarnation="old", draining=True, active_sessions=["a"]))
+    assert heard.code == "taken"
+
+    assert pool.heartbeat("s1", incarnation="new") == []
+    assert pool.heartbeat("s1") == [], "one that does not say which it is"
+
+
+def test_the_next_heartbeat_is_told_once_that_nothing_answers_at_the_control_url(pool: Pool) -> None:
+    pool.register("s1", incarnation="one")
+    assert pool.do(pool.registry.note_unreachable("s1", "one", "connection refused"))
+
+    record = pool.servers()["s1"].record
+    assert record["last_error"] == "connection refused"
+    assert int(record["last_error_at_us"]) > 0
+    told = [pool.do(pool.registry.heartbeat("s1", draining=None, active_sessions=None)).unreachable for _ in range(2)]
+    assert told == ["connection refused", ""]
+
+
+def test_what_was_seen_of_a_server_that_has_gone_since_is_not_noted(pool: Pool) -> None:
+    pool.register("s1", incarnation="two")
+    with pool.nothing_changes():
+        assert not pool.do(pool.registry.note_unreachable("s1", "one", "connection refused"))
+        assert not pool.do(pool.registry.note_unreachable("s2", "", "connection refused"))

@@ -133,7 +133,7 @@ def test_while_the_newer_journey_runs_a_late_enqueue_is_refused_as_ever(pool: Po
     late = queued_on_the_second(pool)
 
     with pool.nothing_changes():
-        assert pool.enqueue("ann", connection="ann/1", asked_us=late) == ["already_in_queue"]
+        assert pool.enqueue("ann", connection="ann/1", asked_us=late) == ["elsewhere"]
 
 
 def test_a_late_enqueue_begins_no_journey_after_the_newer_connection_has_left(pool: Pool) -> None:

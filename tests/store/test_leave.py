@@ -13,7 +13,7 @@ def test_a_queued_player_leaves_at_once_and_is_told_so(pool: Pool) -> None:
     tomb = pool.hash("left:ann")
     assert left == Answer("ok", (tomb["frame"], ""))
     assert pool.texts("ann") == [f'{{"type":"dequeued","seq":{tomb["seq"]},"reason":"requested"}}']
-    assert pool.key_names() == {"clock", "modes", "nodes", "left:ann"}
+    assert pool.key_names() == {"clock", "events", "modes", "modes:waiting", "nodes", "nodes:info", "left:ann"}
 
 
 def test_what_is_left_of_a_player_is_a_tombstone_for_a_minute(pool: Pool) -> None:
@@ -153,7 +153,7 @@ def test_who_left_during_the_allocation_is_not_waited_for_when_it_fails(pool: Po
     assert pool.fail(order, "error")[0] == "waiting"
     pool.move_clock(31)
     pool.renew()
-    assert pool.sweep().allocation_timeouts == 1
+    assert len(pool.sweep().without_slot) == 1
 
     assert kinds(pool.frames("ann"))[-1] == "dequeued"
     assert pool.record("ann") == {}

@@ -1,4 +1,7 @@
-from tests.store.pool import LEASE_SECONDS, SECOND_US, WAIT_SECONDS, Pool
+from match_server.servers.provider import Order
+from match_server.store.tickets import Proposal
+from tests.store.pool import LEASE_SECONDS, RANKED, SECOND_US, WAIT_SECONDS, Pool
+from tests.store.ranked_pool import RULES, RankedPool
 
 
 def waiting_without_a_server(pool: Pool, *matches: tuple[str, str]) -> list[str]:
@@ -48,7 +51,7 @@ def test_one_call_is_bounded_by_its_limit(pool: Pool) -> None:
     waiting_without_a_server(pool, ("ann", "bob"), ("cid", "dan"), ("eve", "fay"))
     pool.register("s1", capacity=5)
 
-    call = ("place", "duel", "n1", LEASE_SECONDS * SECOND_US, WAIT_SECONDS * SECOND_US, 2)
+    call = ("place", "duel", "n1", LEASE_SECONDS * SECOND_US, WAIT_SECONDS * SECOND_US, "spread", 2)
 
     assert [len(pool.run(*call)) for _ in range(3)] == [2, 1, 0]
 
@@ -99,7 +102,27 @@ def test_a_session_that_cannot_be_placed_keeps_no_other_waiting(pool: Pool) -> N
 
     assert [order.loading_session_id for order in orders] == [first, third]
     assert pool.hash("reserved:s1").keys() == {first, third}
-    assert pool.hash("servers:open")["s1"].startswith("3 ")
+    assert pool.free("s1") == 3
     assert pool.members("sessions:unplaced:duel") == [broken]
     with pool.nothing_changes():
         assert pool.place() == []
+
+
+def test_a_match_whose_region_is_full_keeps_no_other_waiting(ranked: RankedPool) -> None:
+    for region in ("us", "eu"):
+        ranked.register(f"first-{region}", capacity=3, region=region)
+    for number, region in enumerate(("us", "us", "us", "eu")):
+        proposal = Proposal(tuple(ranked.alone(f"a{number}", f"b{number}")), {}, region)
+        ranked.do(ranked.tickets.form(RANKED, [proposal], rules_version=RULES, loading_timeout_us=60 * SECOND_US))
+        ranked.move_clock(1)
+    for server_id in ranked.servers():
+        ranked.do(ranked.registry.remove(server_id))
+    for number in range(4):
+        for player in (f"a{number}", f"b{number}"):
+            assert ranked.ready(player).order is None
+    ranked.register("s1", capacity=5, region="eu")
+
+    call = ("place", RANKED, "n1", LEASE_SECONDS * SECOND_US, WAIT_SECONDS * SECOND_US, "spread", 2)
+    (order,) = ranked.run(*call)
+
+    assert Order.parse(order.decode()).players == ("a3", "b3")

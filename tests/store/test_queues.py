@@ -14,6 +14,9 @@ def test_a_mode_where_nobody_is(pool: Pool) -> None:
             unplaced_sessions=0,
             matches_last_minute=0,
             paused=False,
+            free_slots=0,
+            tickets=0,
+            wait_percentiles=None,
         )
 
 
@@ -42,7 +45,13 @@ def test_a_mode_with_somebody_in_every_stage(pool: Pool) -> None:
         unplaced_sessions=0,
         matches_last_minute=1,
         paused=True,
+        free_slots=2,
+        tickets=0,
+        wait_percentiles=status.wait_percentiles,
     )
+    assert status.wait_percentiles is not None
+    # Of three that wait two came nine seconds ago, one held.
+    assert [status.wait_percentiles[name] >= 9 for name in ("p50", "p90", "p99")] == [True, True, True]
 
 
 def test_those_in_front_count_as_waiting(pool: Pool) -> None:

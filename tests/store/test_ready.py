@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from match_server.store.journey import Order
+from match_server.servers.provider import Order
 from tests.store.pool import SIZES, Pool
 
 

@@ -23,8 +23,10 @@ def test_a_server_that_registers_offers_its_slots(pool: Pool) -> None:
         "region": "eu",
         "state": "live",
         "max_session_seconds": "90.5",
+        "offered": "4",
     }
-    assert pool.hash("servers:open") == {"s1": "4 4 0 duel,trio"}
+    assert pool.hash("servers:free") == {"duel,trio eu": "4"}
+    assert pool.score("servers:open:duel,trio eu", "s1") == 1
 
 
 def test_the_same_incarnation_again_changes_no_slot(pool: Pool) -> None:
@@ -98,18 +100,18 @@ def test_its_sessions_have_a_limit_too(pool: Pool) -> None:
     pool.register("s1", capacity=2, max_session_seconds=10, active_sessions=("a",))
     pool.move_clock(11)
 
-    assert pool.run("expire_servers", 100) == [0, 0, 1]
+    assert pool.run("expire_servers", 100) == [1, 0]
 
 
 def test_registering_again_does_not_prolong_a_sessions_limit(pool: Pool) -> None:
     pool.register("s1", max_session_seconds=10)
     pool.found("ann", "bob", session_id="theirs")
-    deadline = pool.score("session_deadlines", "s1 theirs")
+    deadline = pool.score("session_deadlines:s1", "theirs")
     pool.move_clock(5)
 
     pool.register("s1", max_session_seconds=10, active_sessions=("theirs",))
 
-    assert pool.score("session_deadlines", "s1 theirs") == deadline
+    assert pool.score("session_deadlines:s1", "theirs") == deadline
 
 
 @pytest.mark.parametrize("number_of_sessions", [0, 1, 499, 500, 501, 1200])
@@ -121,6 +123,39 @@ def test_a_registration_with_many_sessions_goes_in_parts(pool: Pool, number_of_s
     assert pool.servers()["s1"].active == number_of_sessions
     assert pool.register("s1", capacity=2000, incarnation="second", active_sessions=sessions) == "replaced"
     assert pool.servers()["s1"].active == number_of_sessions
+
+
+def register_in_part(pool: Pool, *sessions: str, unlisted: int, incarnation: str = "first") -> None:
+    """One call of a registration of a server with five slots; `unlisted` sessions are to come in further calls."""
+    details = (
+        "s1",
+        incarnation,
+        "http://s1:9000",
+        "http://127.0.0.1:9000",
+        "s1:9000",
+        "203.0.113.7:7777",
+        5,
+        0,
+        "",
+        "",
+    )
+    pool.run("register_server", *details, "eu", 60_000_000, unlisted, items=[(session,) for session in sessions])
+
+
+@pytest.mark.parametrize("before", ["unknown", "known", "another incarnation"])
+def test_a_server_never_looks_emptier_than_it_is_while_it_registers(pool: Pool, before: str) -> None:
+    if before == "known":
+        register_in_part(pool, "a", "b", "c", unlisted=0)
+    elif before == "another incarnation":
+        register_in_part(pool, "x", unlisted=0, incarnation="earlier")
+
+    register_in_part(pool, "a", "b", unlisted=1)
+    assert pool.free("s1") <= 2
+    assert pool.heartbeat("s1", ["a", "b", "c"]) is None, "told to register again, and to end none"
+    register_in_part(pool, "c", unlisted=0)
+
+    assert pool.free("s1") == 2
+    assert pool.heartbeat("s1", ["a", "b", "c"]) == []
 
 
 def test_more_sessions_than_slots_leave_no_free_ones(pool: Pool) -> None:
@@ -150,6 +185,6 @@ def test_a_smaller_capacity_closes_a_server_until_sessions_end(pool: Pool) -> No
 
     pool.register("s1", capacity=1)
     assert pool.free("s1") == 0
-    pool.do(pool.registry.end_session("s1", first.loading_session_id))
+    pool.end("s1", first.loading_session_id)
 
     assert pool.free("s1") == 0

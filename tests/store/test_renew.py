@@ -75,3 +75,13 @@ def test_a_node_with_more_players_than_one_sweep_holds_learns_that_it_was_declar
 
     assert pool.renew("n1") is False
     assert pool.renew("n1") is True
+
+
+def test_more_leases_than_one_call_takes_are_all_renewed(pool: Pool) -> None:
+    sessions = [f"session-{number}" for number in range(1100)]
+    key = f"{pool.prefix}sessions:allocating:duel"
+    pool.redis("ZADD", key, *(part for session in sessions for part in (1, session)))
+
+    pool.renew(allocations=[("duel", session) for session in sessions])
+
+    assert pool.redis("ZCOUNT", key, pool.now_us(), "+inf") == len(sessions)

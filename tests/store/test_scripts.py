@@ -25,13 +25,13 @@ def replace(path: Path, old: str, new: str) -> None:
 
 
 def test_every_file_is_declared_and_every_declaration_has_its_file() -> None:
-    assert {path.stem for path in lua_sources.FOLDER.glob("*.lua")} == set(SCRIPTS) == set(load_scripts())
+    assert set(lua_sources.SCRIPT_FILES) == set(SCRIPTS) == set(load_scripts())
 
 
 def test_a_missing_file_ends_the_start(folder: Path) -> None:
-    (folder / "leave.lua").unlink()
+    (folder / "players" / "leave.lua").unlink()
 
-    with pytest.raises(ScriptError, match=r"lua/leave\.lua cannot be read"):
+    with pytest.raises(ScriptError, match=r"lua/\*/leave\.lua: there is none"):
         load_scripts(folder)
 
 
@@ -55,7 +55,7 @@ def test_a_missing_part_ends_the_start(folder: Path) -> None:
     ],
 )
 def test_a_header_that_does_not_fit_ends_the_start(folder: Path, old: str, new: str, complaint: str) -> None:
-    replace(folder / "leave.lua", old, new)
+    replace(folder / "players" / "leave.lua", old, new)
 
     with pytest.raises(ScriptError, match=complaint):
         load_scripts(folder)
@@ -64,7 +64,7 @@ def test_a_header_that_does_not_fit_ends_the_start(folder: Path, old: str, new: 
 def test_a_script_is_loaded_with_its_parts_before_it() -> None:
     text = scripts()["ready"].text
 
-    assert text.startswith("#!lua\n")
+    assert text.startswith("#!lua flags=allow-oom\n")
     order = [text.index(line) for line in ("local POOL", "local function reserve", "local function place", "-- ready:")]
     assert order == sorted(order)
 
@@ -88,7 +88,7 @@ def test_a_header_names_every_channel_that_the_script_can_reach_and_no_other(nam
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_header_names_every_code_that_the_script_answers_with(name: str) -> None:
-    text = lua_sources.body(name)
+    text = lua_sources.reachable(name)
     answered = set(re.findall(r"(?:return|#reply \+ 1\] =|local answer =) \{ '(\w+)'", text))
     literals = set(re.findall(r"'(\w+)'", text))
 
@@ -110,13 +110,19 @@ def test_the_readme_describes_every_key_and_no_other() -> None:
 
     assert len(documented) > 25, "the table was found"
     assert [key for key in literals if not any(known.startswith(key) for known in documented)] == []
-    assert [key for key in documented if not any(lua_sources.covers(p, key) for p in patterns)] == ["secret"], (
-        "which is set and read by Python alone"
-    )
+    by_python = {key for key in documented if not any(lua_sources.covers(p, key) for p in patterns)}
+    assert by_python == {"events:dead:*", "fleets", "secret"}, "no script sets or reads these"
+
+
+def test_only_enqueue_is_refused_by_a_full_redis() -> None:
+    """Every other script frees, finishes what has begun, or serves those who are in."""
+    refused = [name for name, script in scripts().items() if script.text.startswith("#!lua\n")]
+
+    assert refused == ["enqueue", "enqueue_ticket"]
 
 
 @pytest.mark.parametrize(
-    "path", [*lua_sources.FOLDER.glob("*.lua"), *lua_sources.LIBRARIES], ids=lambda path: path.stem
+    "path", [*lua_sources.SCRIPT_FILES.values(), *lua_sources.LIBRARIES], ids=lambda path: path.stem
 )
 def test_no_script_searches_the_key_space(path: Path) -> None:
     assert not re.search(r"'(KEYS|[HSZ]?SCAN)'", path.read_text(encoding="utf-8"), re.IGNORECASE)
@@ -131,6 +137,30 @@ def test_a_leaked_global_would_be_found() -> None:
     text = "local a = 1\nb = a\nlocal function f(x)\n  return { y = x, z = c }\nend\nfor i = 1, 2 do f(i) end\n"
 
     assert list(lua_sources.undeclared_names(text)) == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in [*lua_sources.SCRIPT_FILES.values(), *lua_sources.LIBRARIES]
+        if path.stem not in {"membership", "queue"}
+    ],
+    ids=lambda path: path.stem,
+)
+def test_only_membership_writes_the_indexes_of_players(path: Path) -> None:
+    index = r"POOL \.\. '(queue:|waiting:|held|node_players:)"
+    written = re.findall(rf"'(?:SADD|SREM|ZADD|ZREM)', {index}", path.read_text(encoding="utf-8"))
+
+    assert written == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_state_and_frame_is_written_in_one_place(name: str) -> None:
+    text = lua_sources.body(name)
+
+    assert not re.search(r"state\w*'?(?:\]|,| [=~]=) '(queued|loading|allocating|matched)'", text)
+    assert '{"type":' not in text
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

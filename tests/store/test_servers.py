@@ -85,3 +85,27 @@ def test_looking_changes_nothing(pool: Pool) -> None:
 
     with pool.nothing_changes():
         pool.servers()
+
+
+def test_one_server_is_looked_at_by_its_id(pool: Pool) -> None:
+    pool.register("s1", capacity=5)
+    pool.register("s2")
+
+    found = pool.do(pool.registry.server("s1"))
+
+    assert found is not None
+    assert (found.server_id, found.free) == ("s1", 5)
+    assert pool.do(pool.registry.server("s3")) is None
+
+
+def test_a_server_says_when_it_is_asked_again(pool: Pool) -> None:
+    pool.register("s1")
+    assert pool.servers()["s1"].retry_seconds is None
+
+    pool.fail(pool.allocating("ann", "bob"), "full")
+    retry_seconds = pool.servers()["s1"].retry_seconds
+    assert retry_seconds is not None
+    assert 4 < retry_seconds <= 5
+
+    pool.heartbeat("s1")
+    assert pool.servers()["s1"].retry_seconds is None

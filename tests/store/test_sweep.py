@@ -1,3 +1,4 @@
+from match_server.store.upkeep import LostServer
 from tests.store.pool import GRACE_SECONDS, LEASE_SECONDS, LOADING_SECONDS, SECOND_US, Pool
 
 PERIOD_US = SECOND_US
@@ -100,7 +101,7 @@ def test_no_deadline_runs_out_while_nobody_could_have_met_it(pool: Pool) -> None
     swept = pool.sweep(queue_timeout=30)
 
     assert swept.acted
-    assert (swept.dead_nodes, swept.grace_ended, swept.loading_timeouts, swept.lost_servers) == ((), 0, 0, 0)
+    assert (swept.dead_nodes, swept.grace_ended, swept.loading_timeouts, swept.lost_servers) == ((), 0, 0, ())
     assert pool.contents() | {"clock": 0} == before | {"clock": 0}
 
 
@@ -148,7 +149,7 @@ def test_a_sweep_acts_on_every_kind_of_deadline(pool: Pool) -> None:
 
     assert swept.acted
     assert swept.dead_nodes == ("n1",)
-    assert (swept.grace_ended, swept.loading_timeouts, swept.lost_servers) == (1, 1, 1)
+    assert (swept.grace_ended, swept.loading_timeouts, swept.lost_servers) == (1, 1, (LostServer("s1", 0),))
     assert pool.sweep(node="n2").loading_timeouts == 0
     assert LEASE_SECONDS < LOADING_SECONDS
 

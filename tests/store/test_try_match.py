@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from match_server.protocol import UUID_PATTERN
-from match_server.store.journey import Matched
+from match_server.store.journey import Matched, Step
 from tests.store.pool import LOADING_SECONDS, SECOND_US, SIZES, Pool, kinds
 
 HOUR_US = 3600 * SECOND_US
@@ -66,7 +66,7 @@ def test_with_no_server_players_wait_and_are_told_nothing_false(pool: Pool) -> N
     pool.enqueue("ann", "bob")
 
     with pool.nothing_changes():
-        assert pool.match() == Matched()
+        assert pool.match() == Matched(lacks_slot=True)
 
 
 def test_a_paused_mode_forms_no_match_and_who_waits_keeps_waiting(pool: Pool) -> None:
@@ -100,7 +100,7 @@ def test_matches_on_their_way_count_as_slots_taken_in_each_stage(pool: Pool) -> 
     assert pool.match().formed == 0
     pool.confirm(order)
     assert pool.match().formed == 0
-    pool.do(pool.registry.end_session("s1", order.loading_session_id))
+    pool.end("s1", order.loading_session_id)
     assert pool.match().formed == 1
 
 
@@ -158,7 +158,7 @@ def test_those_in_front_are_matched_first_longest_wait_first(pool: Pool) -> None
         pool.resume(player, connection=f"{player}/2")
     assert pool.members("queue:duel:front") == ["early", "later"]
 
-    pool.run("try_match", "duel", 2, 2, secrets.token_hex(16), 60 * SECOND_US)
+    pool.run("try_match", "duel", 2, 2, secrets.token_hex(16), 60 * SECOND_US, "")
 
     assert pool.session_of("early") == pool.session_of("later") != ""
 
@@ -168,7 +168,7 @@ def test_one_call_is_bounded_by_its_cap_and_says_that_more_would_form(pool: Pool
     pool.enqueue(*(f"p{number}" for number in range(12)))
 
     def formed_and_more() -> list[int]:
-        return list(pool.run("try_match", "duel", 2, 5, secrets.token_hex(16), HOUR_US)[:2])
+        return list(pool.run("try_match", "duel", 2, 5, secrets.token_hex(16), HOUR_US, "")[:2])
 
     assert [formed_and_more() for _ in range(4)] == [[2, 1], [2, 1], [2, 0], [0, 0]]
 
@@ -177,7 +177,7 @@ def test_a_mode_larger_than_the_cap_still_forms_one_match(pool: Pool) -> None:
     pool.register("s1", capacity=2)
     pool.enqueue(*(f"p{number}" for number in range(20)), mode="raid")
 
-    assert pool.run("try_match", "raid", 10, 3, secrets.token_hex(16), HOUR_US)[:2] == [1, 1]
+    assert pool.run("try_match", "raid", 10, 3, secrets.token_hex(16), HOUR_US, "")[:2] == [1, 1]
 
 
 def test_more_says_nothing_of_players_without_slots(pool: Pool) -> None:
@@ -251,7 +251,7 @@ def test_a_player_in_both_parts_of_the_queue_is_matched_once(pool: Pool) -> None
 
 def test_the_repeat_of_a_call_forms_further_matches_and_harms_none(pool: Pool) -> None:
     pool.register("s1", capacity=9)
-    call = ("try_match", "duel", 2, 2, "one seed", HOUR_US)
+    call = ("try_match", "duel", 2, 2, "one seed", HOUR_US, "")
     pool.enqueue("ann", "bob", "cid", "dan")
 
     assert [pool.run(*call)[0] for _ in range(3)] == [1, 1, 0]
@@ -281,3 +281,22 @@ def test_queued_comes_before_the_start_loading_it_leads_to(pool: Pool) -> None:
     pool.loading("ann", "bob")
 
     assert kinds(pool.frames("ann")) == ["queued", "start_loading"]
+
+
+@pytest.mark.parametrize(("version", "formed"), [("theirs", 0), ("ours", 1)])
+def test_of_a_mode_that_is_another_in_the_pool_nothing_is_formed(pool: Pool, version: str, formed: int) -> None:
+    pool.register("s1")
+    pool.enqueue("ann", "bob")
+    pool.run("publish_rules", 1, 0, "duel", version, "trio", "any")
+
+    matched = pool.step("duel", Step(match=1, rules_version="ours")).matched
+
+    assert (matched.formed, matched.rules_differ, matched.more) == (formed, formed == 0, False)
+
+
+def test_a_mode_that_the_pool_does_not_name_is_formed(pool: Pool) -> None:
+    pool.register("s1")
+    pool.enqueue("ann", "bob")
+    pool.run("publish_rules", 1, 0, "trio", "any")
+
+    assert pool.step("duel", Step(match=1, rules_version="ours")).matched.formed == 1

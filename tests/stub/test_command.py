@@ -22,6 +22,7 @@ from starlette.routing import Route
 from websockets.asyncio.client import connect
 
 from dedicated_server_stub.web import WebServer, listen, web_config
+from tests.stub.room_stub import Pool, RoomClient
 
 COMMAND = str(Path(sys.executable).with_name("dedicated-server-stub"))
 S1 = "11111111-0000-4000-8000-000000000000"
@@ -43,13 +44,17 @@ class FakeMatchServer:
         self.url = ""
         self._heartbeat_seconds = heartbeat_seconds
         self._refuse = refuse
+        self.pool = Pool()
         self._calls: asyncio.Queue[Call] = asyncio.Queue()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeMatchServer"]:
         with listen("127.0.0.1", 0) as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            routes = [Route("/{path:path}", self._take, methods=["POST", "PUT", "DELETE"])]
+            routes = [
+                Route("/.well-known/jwks.json", self._keys),
+                Route("/{path:path}", self._take, methods=["POST", "PUT", "DELETE"]),
+            ]
             web = WebServer(web_config(Starlette(routes=routes)))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(web.serve(sockets=[listener]))
@@ -64,12 +69,15 @@ class FakeMatchServer:
                 if call.method == method and call.path.endswith(path_end):
                     return call
 
+    async def _keys(self, _request: Request) -> Response:
+        return JSONResponse(await self.pool.publish())
+
     async def _take(self, request: Request) -> Response:
         body = await request.json() if await request.body() else None
         self._calls.put_nowait(Call(request.method, request.url.path, request.headers.get("authorization"), body))
         if request.method == "PUT":
             return JSONResponse({"end": []})
-        if body is not None:  # POST /servers
+        if body is not None and request.url.path == "/servers":
             if self._refuse is not None:
                 return JSONResponse({"detail": "control_url: not ours"}, status_code=self._refuse)
             answer = {
@@ -82,9 +90,11 @@ class FakeMatchServer:
 
 
 @asynccontextmanager
-async def stub(url: str, *options: str) -> AsyncIterator[Process]:
+async def stub(url: str, *options: str, server_key: str | None = "s3cret") -> AsyncIterator[Process]:
     """Run the command; one that is still there at the end is killed."""
-    environment = {**os.environ, "MATCH_SERVER_KEY": "s3cret"}
+    environment = {name: value for name, value in os.environ.items() if name != "MATCH_SERVER_KEY"}
+    if server_key is not None:
+        environment["MATCH_SERVER_KEY"] = server_key
     process = await asyncio.create_subprocess_exec(
         COMMAND, "--match-server", url, "--server-id", "stub-1", *options, stdout=PIPE, stderr=PIPE, env=environment
     )
@@ -134,11 +144,20 @@ def test_a_session_from_registration_to_its_end() -> None:
             async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
                 answer = await client.post("/session/create", json=BODY)
             assert answer.status_code == 201
-            async with connect(f"{answer.json()['server_address']}?player_id=ann", proxy=None) as ann:
-                frames = [frame async for frame in ann]
-            assert "welcome" in frames[0]
-            assert "ended" in frames[-1]
-            await match_server.next("POST", f"/servers/stub-1/sessions/{S1}/end")
+            async with connect(answer.json()["server_address"], proxy=None) as link:
+                ann = RoomClient(link)
+                await ann.say("join", join_token=match_server.pool.token("ann", session_id=S1))
+                await ann.hear("welcome")
+                ended = await ann.hear("ended")
+                await ann.say("ack", id=ended["id"])
+                assert await ann.closed() == 1000
+            call = await match_server.next("POST", "/servers/stub-1/sessions/end")
+            assert call.body == {"sessions": [{"session_id": S1, "result": {"scores": {"ann": 0}, "winner": "ann"}}]}
+
+            async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+                answer = await client.post("/session/create", json={**BODY, "session_id": "nobody-joins"})
+            call = await match_server.next("POST", "/servers/stub-1/sessions/end")
+            assert call.body == {"session_ids": ["nobody-joins"]}
 
             process.send_signal(signal.SIGINT)
             await match_server.next("DELETE", "/servers/stub-1")
@@ -153,15 +172,17 @@ def test_sigterm_drains() -> None:
             url = await control_url(process)
             async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
                 server_address = (await client.post("/session/create", json=BODY)).json()["server_address"]
-                async with connect(f"{server_address}?player_id=ann", proxy=None) as ann:
-                    assert "welcome" in await ann.recv()
+                async with connect(server_address, proxy=None) as link:
+                    ann = RoomClient(link)
+                    await ann.say("join", join_token=match_server.pool.token("ann", session_id=S1))
+                    await ann.hear("welcome")
                     process.terminate()
                     while not (await match_server.next("PUT", "/heartbeat")).body["draining"]:
                         pass
                     refused = await client.post("/session/create", json={**BODY, "session_id": "s-2"})
                     assert refused.json()["error"] == "draining"
             # ann has left, which ends the session and so the drain
-            await match_server.next("POST", f"/sessions/{S1}/end")
+            await match_server.next("POST", "/sessions/end")
             await match_server.next("DELETE", "/servers/stub-1")
             assert await process.wait() == 0
             assert process.stderr is not None
@@ -210,9 +231,7 @@ def test_a_refused_registration_is_one_line_and_status_1() -> None:
             out, err = await process.communicate()
             assert process.returncode == 1
             assert out == b""
-            assert err.decode() == (
-                'dedicated-server-stub: registration refused, 422: {"detail":"control_url: not ours"}\n'
-            )
+            assert err.decode() == "dedicated-server-stub: registration refused, 422: control_url: not ours\n"
 
     run(scenario, refuse=422)
 

@@ -1,76 +1,52 @@
-import asyncio
+"""The rules alone."""
 
-from dedicated_server_stub.game import Game
-from dedicated_server_stub.sessions import Placed, Refusal, SessionRegistry
+from dedicated_server_stub.game import CATCH_UP_SECONDS, SPEED, WINNING_SCORE, Player, Reason, World
 
-
-def make_game(limit_seconds: float | None, ended: "asyncio.Queue[str]") -> Game:
-    sessions = SessionRegistry(capacity=3, limit_seconds=limit_seconds, clock=asyncio.get_running_loop().time)
-    return Game(sessions, report_end=ended.put_nowait, ends_when_left=False)
+HZ = 20
 
 
-def create(game: Game, name: str) -> Placed | Refusal:
-    return game.sessions.create(key=name, session_id=name, game_mode="duel", players=("ann",))
+def move_by(world: World, player: Player, x: int) -> Reason | None:
+    return world.move(player, x=player.x + x, y=player.y, z=player.z, yaw=0)
 
 
-def test_sessions_end_in_time_and_are_reported_once() -> None:
-    async def scenario() -> None:
-        ended: asyncio.Queue[str] = asyncio.Queue()
-        game = make_game(0.02, ended)
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(game.run())
-            create(game, "a")
-            create(game, "b")
-            assert [await ended.get(), await ended.get()] == ["a", "b"]
-            create(game, "c")
-            assert await ended.get() == "c"
-            game.end("c")
-            assert ended.empty()
-            running.cancel()
-
-    asyncio.run(scenario())
+def test_a_player_moves_as_fast_as_the_rules_allow_and_no_faster() -> None:
+    world = World(tick_hz=HZ)
+    ann = world.enter("ann", None)
+    start = ann.x
+    steps = 0
+    for _ in range(2 * HZ):
+        world.step()
+        while move_by(world, ann, -SPEED // HZ) is None:
+            steps += 1
+    assert start - ann.x <= SPEED * (2 + CATCH_UP_SECONDS)
+    assert steps >= 2 * HZ
+    assert move_by(world, ann, -SPEED // HZ) is Reason.TOO_FAST
 
 
-def test_without_a_limit_there_is_nothing_to_wait_for() -> None:
-    async def scenario() -> None:
-        game = make_game(None, asyncio.Queue())
-        await asyncio.wait_for(game.run(), timeout=5)
-
-    asyncio.run(scenario())
-
-
-def test_a_drain_refuses_new_sessions_and_waits_for_the_running_ones() -> None:
-    async def scenario() -> None:
-        game = make_game(None, asyncio.Queue())
-        create(game, "a")
-        game.start_draining()
-        assert create(game, "b") is Refusal.DRAINING
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-            tasks.create_task(game.drained(3600))
-            game.end("a")
-
-    asyncio.run(scenario())
+def test_a_tag_needs_a_near_player_and_a_pause() -> None:
+    world = World(tick_hz=HZ)
+    ann, bob = world.enter("ann", "red"), world.enter("bob", "blue")
+    assert world.tag(ann, "ann") is Reason.NO_SUCH_PLAYER
+    assert world.tag(ann, "eve") is Reason.NO_SUCH_PLAYER
+    bob.set(world.tick, x=ann.x + 3_001, y=ann.y)
+    assert world.tag(ann, "bob") is Reason.TOO_FAR
+    bob.set(world.tick, x=ann.x + 3_000)
+    assert world.tag(ann, "bob") is None
+    assert world.tag(ann, "bob") is Reason.COOLDOWN
+    for _ in range(HZ):
+        world.step()
+    assert world.tag(ann, "bob") is None
+    world.leave("ann")
+    assert world.result() == {"scores": {"ann": 2, "bob": 0}, "winner": "ann"}
 
 
-def test_a_drain_ends_what_is_still_running_at_its_deadline() -> None:
-    async def scenario() -> None:
-        ended: asyncio.Queue[str] = asyncio.Queue()
-        game = make_game(None, ended)
-        create(game, "a")
-        create(game, "b")
-        game.start_draining()
-        await asyncio.wait_for(game.drained(0), timeout=5)
-        assert [ended.get_nowait(), ended.get_nowait()] == ["a", "b"]
-
-    asyncio.run(scenario())
-
-
-def test_a_drain_of_an_empty_server_is_over_at_once() -> None:
-    async def scenario() -> None:
-        game = make_game(None, asyncio.Queue())
-        create(game, "a")
-        game.end("a")
-        game.start_draining()
-        await asyncio.wait_for(game.drained(3600), timeout=5)
-
-    asyncio.run(scenario())
+def test_the_game_is_won_at_the_winning_score() -> None:
+    world = World(tick_hz=HZ)
+    ann, bob = world.enter("ann", None), world.enter("bob", None)
+    bob.set(world.tick, x=ann.x, y=ann.y)
+    for score in range(WINNING_SCORE):
+        assert not world.won, score
+        assert world.tag(ann, "bob") is None
+        for _ in range(HZ):
+            world.step()
+    assert world.won

@@ -19,7 +19,6 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     ("option", "value"),
     [
         ("--match-server", "ftp://somewhere"),
-        ("--match-server", "127.0.0.1:8080"),
         ("--match-server", "http://[bad"),
         ("--control-url", "http://"),
         ("--advertise-address", "http://not-a-websocket"),
@@ -80,7 +79,7 @@ def test_the_shorter_limit_counts(
     session_seconds: float, max_session_seconds: float | None, limit: float | None
 ) -> None:
     options = Options(
-        match_server="http://127.0.0.1:8080",
+        match_servers=("http://127.0.0.1:8080",),
         host="127.0.0.1",
         server_id="stub-1",
         server_key="s3cret",

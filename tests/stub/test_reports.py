@@ -1,4 +1,5 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -8,7 +9,8 @@ from structlog.testing import capture_logs
 
 from dedicated_server_stub.backoff import Backoff
 from dedicated_server_stub.match_server_client import MatchServerClient, open_http
-from dedicated_server_stub.reports import WORKERS, EndReporter
+from dedicated_server_stub.reports import LONGEST_RESULT_BYTES, PER_CALL, RESULTS_PER_CALL, EndReporter
+from match_server.web.bodies import EndManyBody
 
 URL = "http://match.test"
 
@@ -17,14 +19,14 @@ URL = "http://match.test"
 async def reporting(
     answer: Callable[[httpx.Request], Awaitable[httpx.Response]], *, max_waiting: int = 10_000
 ) -> AsyncIterator[EndReporter]:
-    async with asyncio.timeout(20), open_http(URL, None) as http:
+    async with asyncio.timeout(20), open_http(None) as http:
         with respx.mock(base_url=URL) as router:
             router.route().mock(side_effect=answer)
             reporter = EndReporter(
-                MatchServerClient(http),
+                MatchServerClient(http, [URL]),
                 server_id="stub-1",
                 max_waiting=max_waiting,
-                new_backoff=lambda: Backoff(first_seconds=0.001, cap_seconds=0.001),
+                backoff=Backoff(first_seconds=0.001, cap_seconds=0.001),
             )
             async with asyncio.TaskGroup() as tasks:
                 worker = tasks.create_task(reporter.run())
@@ -32,9 +34,9 @@ async def reporting(
                 worker.cancel()
 
 
-def test_a_burst_of_ends_uses_few_connections() -> None:
+def test_a_burst_of_ends_takes_few_calls_one_at_a_time() -> None:
     async def scenario() -> None:
-        at_once, most, paths = 0, 0, []
+        at_once, most, calls = 0, 0, []
 
         async def answer(request: httpx.Request) -> httpx.Response:
             nonlocal at_once, most
@@ -42,15 +44,47 @@ def test_a_burst_of_ends_uses_few_connections() -> None:
             most = max(most, at_once)
             await asyncio.sleep(0)
             at_once -= 1
-            paths.append(request.url.path)
+            assert request.url.path == "/servers/stub-1/sessions/end"
+            calls.append(json.loads(request.content)["session_ids"])
             return httpx.Response(204)
 
+        sessions = [f"s-{number}" for number in range(PER_CALL + 200)]
         async with reporting(answer) as reporter:
-            for number in range(200):
-                reporter.add(f"s-{number}")
+            for session in sessions:
+                reporter.add(session)
             await reporter.flush(10)
-        assert most == WORKERS
-        assert sorted(paths) == sorted(f"/servers/stub-1/sessions/s-{number}/end" for number in range(200))
+        assert most == 1
+        assert [len(call) for call in calls] == [PER_CALL, 200]
+        assert [session for call in calls for session in call] == sessions
+
+    asyncio.run(scenario())
+
+
+def test_results_go_with_many_ends_in_a_call_and_one_that_is_too_long_is_left_out() -> None:
+    async def scenario() -> None:
+        ends: list[object] = []
+        calls = 0
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            nonlocal calls
+            calls += 1
+            assert request.url.path == "/servers/stub-1/sessions/end"
+            body = EndManyBody.model_validate_json(request.content)
+            ends.extend(body.session_ids)
+            ends.extend((session.session_id, session.result) for session in body.sessions)
+            return httpx.Response(204)
+
+        played = [(f"s-{number}", {"scores": {"ann": number}}) for number in range(RESULTS_PER_CALL + 1)]
+        async with reporting(answer) as reporter:
+            reporter.add("nobody-came")
+            for session, result in played:
+                reporter.add(session, result)
+            with capture_logs() as logs:
+                reporter.add("too-long", {"text": "ä" * (LONGEST_RESULT_BYTES // 2)})
+            await reporter.flush(10)
+        assert calls == 3
+        assert ends == ["nobody-came", "too-long", *played]
+        assert [line["event"] for line in logs] == ["result_left_out"]
 
     asyncio.run(scenario())
 
@@ -78,7 +112,7 @@ def test_a_report_is_repeated_until_it_is_taken() -> None:
     asyncio.run(scenario())
 
 
-def test_an_unknown_server_does_not_insist() -> None:
+def test_a_report_of_an_unknown_server_is_not_repeated() -> None:
     async def scenario() -> None:
         calls = 0
 

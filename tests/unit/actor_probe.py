@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from match_server.actors.core import Actor, ActorSystem, Ref, Request, Supervision
+from match_server.actors.core import Actor, ActorSystem, Ref, Supervision
+from match_server.actors.request import Request
 
 FOREVER = 1e6
 

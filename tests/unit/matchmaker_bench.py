@@ -7,8 +7,9 @@ from typing import Any
 
 from match_server.actors.allocator import AllocatorMessage, Provision
 from match_server.actors.core import Actor, ActorSystem, Ref, Supervision
-from match_server.actors.matchmaker import JourneyRequest, Matchmaker, MatchmakerMessage
-from match_server.config import GameMode
+from match_server.actors.matchmaker import TICK, JourneyRequest, Matchmaker, MatchmakerMessage
+from match_server.matching.modes import GameMode
+from match_server.servers.provider import Order
 from match_server.store.journey import (
     Answer,
     CatchUp,
@@ -16,8 +17,6 @@ from match_server.store.journey import (
     Hold,
     JourneyStore,
     Leave,
-    Matched,
-    Order,
     Readied,
     Ready,
     Reassert,
@@ -25,9 +24,11 @@ from match_server.store.journey import (
     Step,
     StepResult,
 )
+from tests.shared.modes import game_modes
+from tests.shared.recorder import Recorder
+from tests.unit.virtual_time import until_quiet
 
 MODE = GameMode("Normal_1v1", 2)
-TICK_SECONDS = 0.1
 FOREVER = 1e6
 KINDS: dict[type, str] = {
     Enqueue: "enqueues",
@@ -112,42 +113,43 @@ class FakeAllocator(Actor[AllocatorMessage]):
 
 
 class Bench:
-    def __init__(self, system: ActorSystem, *, match_on_enqueue: bool, tick_seconds: float) -> None:
+    def __init__(self, system: ActorSystem, *, game_mode: GameMode, match_on_enqueue: bool) -> None:
         self.store = FakeStore()
         self.orders: list[Order] = []
         self.allocator_works = asyncio.Event()
         self.allocator_works.set()
-        self.matched: list[Matched] = []
-        self.loaded: list[float] = []
-        self.cancelled: list[str] = []
+        self.events = Recorder()
         self.allocator: Ref[AllocatorMessage] = system.spawn(
             "allocator", lambda: FakeAllocator(self.orders, self.allocator_works), mailbox_limit=2, phase=1
         )
         self.ref: Ref[MatchmakerMessage] = system.spawn(
-            f"matchmaker/{MODE.name}",
+            f"matchmaker/{game_mode.name}",
             lambda: Matchmaker(
-                game_mode=MODE,
+                game_mode=game_mode.name,
+                modes=game_modes(game_mode),
                 store=self.store,
                 allocator=self.allocator,
-                tick_seconds=tick_seconds,
                 match_on_enqueue=match_on_enqueue,
-                observe=self.matched.append,
-                observe_loading=self.loaded.append,
-                observe_left=lambda: self.cancelled.append("player_left"),
+                events=self.events,
+                changed=lambda: None,
             ),
             mailbox_limit=1000,
             phase=0,
             supervision=Supervision(),
         )
 
+    async def tick(self) -> None:
+        self.ref.tell(TICK)
+        await until_quiet()
+
     def ask(self, item: Any) -> "asyncio.Future[Answer]":
         return asyncio.ensure_future(self.ref.ask(JourneyRequest(item), FOREVER))
 
 
 @asynccontextmanager
-async def bench(*, match_on_enqueue: bool = True, tick_seconds: float = FOREVER) -> AsyncIterator[Bench]:
+async def bench(*, game_mode: GameMode = MODE, match_on_enqueue: bool = True) -> AsyncIterator[Bench]:
     async with ActorSystem() as system:
         try:
-            yield Bench(system, match_on_enqueue=match_on_enqueue, tick_seconds=tick_seconds)
+            yield Bench(system, game_mode=game_mode, match_on_enqueue=match_on_enqueue)
         finally:
             await system.stop(1)

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from match_server.servers.http_provider import HttpProvider
-from match_server.servers.provider import Created, Provisioned
-from match_server.store.journey import Order
+from match_server.servers.provider import Created, Order, Provisioned
+from match_server.signing import SigningKeys, new_key
+
+KEYS = SigningKeys()
+KEYS.learn([new_key()])
 
 ENDPOINT = "http://127.0.0.1:9000"
 ADDRESS = "203.0.113.7:7777"
@@ -22,7 +25,7 @@ def order(number: int = 1, *, endpoint: str = ENDPOINT, host: str = "game.exampl
 
 def create(orders: Sequence[Order], *, timeout_seconds: float = TIMEOUT_SECONDS) -> list[Provisioned]:
     async def scenario() -> list[Provisioned]:
-        provider = HttpProvider(timeout_seconds=timeout_seconds)
+        provider = HttpProvider(timeout_seconds=timeout_seconds, sign=KEYS.call_token)
         try:
             return await provider.create(orders)
         finally:

@@ -8,17 +8,23 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, TypeVar
 
 from match_server.actors.core import Actor, ActorSystem, Ref, Supervision
-from match_server.actors.desk import SessionContext
+from match_server.actors.explanations import Explanations, StatusAnswers
+from match_server.actors.inquiries import InquiriesPort
+from match_server.actors.mailbox import Closed, Identity, Inbound, Mailbox, SessionMessage
 from match_server.actors.matchmaker import JourneyRequest, MatchmakerMessage, Tick
-from match_server.actors.port import Closed, Inbound, Port, SessionMessage
+from match_server.actors.services import SessionContext
 from match_server.actors.session import Session
 from match_server.actors.subscriber import Subscribe, SubscriberMessage, Unsubscribe
 from match_server.errors import CloseCode, InvalidMessage, StoreUnavailable
-from match_server.protocol import decode_client
+from match_server.matching.modes import GameMode
+from match_server.protocol import JourneyState, decode_client
 from match_server.redis_clock import RedisClock
 from match_server.resume_tokens import TokenMint
 from match_server.store import journey
 from match_server.store.journey import Answer
+from match_server.store.operators import OperatorStore, PlayerStatus, QueueStatus
+from tests.shared.modes import game_modes
+from tests.shared.recorder import Recorder
 from tests.unit.virtual_time import until_quiet
 
 PLAYER, MODE, CONNECTION, NODE = "ann", "Normal_1v1", "c0ffee", "node-1"
@@ -67,12 +73,16 @@ class Socket:
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.closed: list[CloseCode] = []
+        self.has_claimed = False
 
     def send(self, frame: str | bytes) -> None:
         if not self.closed:
             self.frames.append(json.loads(frame))
 
-    def close(self, code: CloseCode) -> None:
+    def claimed(self) -> None:
+        self.has_claimed = True
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
         if not self.closed:
             self.closed.append(code)
 
@@ -154,13 +164,60 @@ class Channels:
         self.confirms.set()
 
 
+class Records(OperatorStore):
+    """What Redis says of the player when its client asks for its status: a record in the state of the journey."""
+
+    def __init__(self) -> None:
+        self.state: JourneyState | None = "queued"  # None: there is no record
+        self.held = False
+        self.within_reach = True
+
+    async def player(self, player_id: str) -> PlayerStatus | None:
+        if self.state is None:
+            return None
+        return PlayerStatus(
+            state=self.state,
+            game_mode=MODE,
+            node=NODE,
+            connected=True,
+            held=self.held,
+            since=100,
+            since_seconds=12.5,
+            enqueued_at=100,
+            loading_session_id=None,
+            session_id=None,
+            within_reach=self.within_reach,
+        )
+
+    async def queues(self, game_modes: Sequence[str]) -> list[QueueStatus]:
+        return [
+            QueueStatus(
+                game_mode=mode,
+                waiting=3,
+                held=0,
+                oldest_wait_seconds=20,
+                loading_sessions=0,
+                allocating_sessions=0,
+                unplaced_sessions=0,
+                matches_last_minute=0,
+                paused=False,
+                free_slots=1,
+                tickets=0,
+                wait_percentiles=None,
+            )
+            for mode in game_modes
+        ]
+
+
 class Table:
     """The session, and what a test does to it. Every method returns once nothing more happens."""
 
-    def __init__(self, system: ActorSystem, *, modes: Sequence[str], subject: str | None) -> None:
+    def __init__(
+        self, system: ActorSystem, *, modes: Sequence[str], ranked: GameMode | None, identity: Identity | None
+    ) -> None:
         self.system = system
         self.socket, self.pool, self.channels = Socket(), Pool(), Channels()
-        self.delivered: list[str] = []
+        self.events = Recorder()
         self.tokens, self.clock = mint_with("the pool's secret"), new_clock()
         subscriber: Ref[SubscriberMessage] = system.spawn(
             "subscriber", lambda: FakeSubscriber(self.channels), mailbox_limit=100, phase=2
@@ -173,20 +230,29 @@ class Table:
                 phase=1,
                 supervision=Supervision(),
             )
-            for mode in modes
+            for mode in (*modes, *((ranked.name,) if ranked else ()))
         }
+        self.records = Records()
+        known = game_modes(*(GameMode(mode, 2) for mode in modes), *([ranked] if ranked else []))
         context = SessionContext(
             node=NODE,
+            modes=known,
+            status=StatusAnswers(
+                store=self.records,
+                explanations=Explanations(self.records, InquiriesPort(), known),
+                modes=known,
+                clock=asyncio.get_running_loop().time,
+            ),
             matchmakers=self.matchmakers,
             subscriber=subscriber,
             tokens=self.tokens,
             clock=self.clock,
-            observe_delivery=self.delivered.append,
+            events=self.events,
         )
-        self.port = Port(CONNECTION, self.socket)
+        self.port = Mailbox(CONNECTION, self.socket)
         self.session: Ref[SessionMessage] = system.spawn(
             f"session/{CONNECTION}",
-            lambda: Session(context=context, port=self.port, socket=self.socket, subject=subject),
+            lambda: Session(context=context, mailbox=self.port, socket=self.socket, identity=identity),
             mailbox_limit=16,
             phase=0,
         )
@@ -253,10 +319,13 @@ class Table:
 
 
 @asynccontextmanager
-async def table(*, modes: Sequence[str] = (MODE,), subject: str | None = None) -> AsyncIterator[Table]:
+async def table(
+    *, modes: Sequence[str] = (MODE,), ranked: GameMode | None = None, identity: Identity | None = None
+) -> AsyncIterator[Table]:
+    """`ranked` is a further mode, whose matches are formed by rules."""
     async with ActorSystem() as system:
         try:
-            yield Table(system, modes=modes, subject=subject)
+            yield Table(system, modes=modes, ranked=ranked, identity=identity)
         finally:
             await system.stop(1)
 

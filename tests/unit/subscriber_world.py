@@ -82,12 +82,12 @@ class FakeUpkeep(UpkeepStore):
     def __init__(self, world: "World") -> None:
         self._world = world
 
-    async def publish_to_node(self, message: str) -> None:
+    async def publish(self, channel: str, message: str) -> None:
         self._world.beats += 1
         if self._world.redis_away:
             raise StoreUnavailable("away")
         if not self._world.deaf and self._world.link:
-            self._world.link.message(NODE_CHANNEL, message)
+            self._world.link.message(channel, message)
 
 
 class Listening:
@@ -118,6 +118,7 @@ class World:
         self.confirms, self.refuses, self.deaf, self.redis_away = True, False, False, False
         self.link: FakeLink | None = None
         self.subscriptions = Subscriptions()
+        self.heard: list[str] = []  # inquiries of other nodes, and their answers
         self.instances: list[Subscriber] = []
         self.ref: Ref[SubscriberMessage] = system.spawn(
             "subscriber",
@@ -129,7 +130,12 @@ class World:
 
     def _make(self) -> Subscriber:
         instance = Subscriber(
-            link=FakeLink(self), upkeep=FakeUpkeep(self), subscriptions=self.subscriptions, prefix="p:", node="n1"
+            link=FakeLink(self),
+            upkeep=FakeUpkeep(self),
+            subscriptions=self.subscriptions,
+            prefix="p:",
+            node="n1",
+            heard=self.heard.append,
         )
         self.instances.append(instance)
         return instance

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from match_server.config import Network, Networks
 from match_server.errors import RegistrationRefused
 from match_server.servers.addresses import Endpoint, check_control_url
+from match_server.setting_types import Network, Networks
 
 _NETWORKS: TypeAdapter[tuple[Network, ...]] = TypeAdapter(Networks)
 LOOPBACK = "127.0.0.0/8,::1/128"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from structlog.typing import EventDict
 
-from match_server.config import GameMode, load_settings
+from match_server.config import load_settings, warn_of_unknown_variables
+from match_server.matching.modes import GameMode
 from tests.unit.settings_refusal import refusal
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
@@ -102,6 +103,7 @@ def test_a_variable_that_only_begins_like_a_setting_is_warned_of(
     """A script that starts a node may have names of its own."""
     monkeypatch.setenv(name, "1")
     assert load_settings().port == 8080
+    warn_of_unknown_variables()
     assert [(line["event"], line["variable"]) for line in logs] == [("unknown_setting", name)]
 
 
@@ -177,3 +179,14 @@ def test_a_wrong_value_in_the_toml_file_is_named_like_any_other(
     monkeypatch.setenv("MATCH_CONFIG", str(toml))
     names = [line.partition(":")[0] for line in refusal().splitlines()]
     assert sorted(names) == ["MATCH_GAME_MODES", "MATCH_PORT"]
+
+
+def test_a_variable_that_lacks_its_unit_is_warned_of_by_the_right_name(
+    monkeypatch: pytest.MonkeyPatch, logs: list[EventDict]
+) -> None:
+    monkeypatch.setenv("MATCH_LOADING_TIMEOUT", "20")
+    assert load_settings().loading_timeout_seconds == 60
+    warn_of_unknown_variables()
+    (line,) = logs
+    assert line["variable"] == "MATCH_LOADING_TIMEOUT"
+    assert "did you mean MATCH_LOADING_TIMEOUT_SECONDS?" in line["detail"]

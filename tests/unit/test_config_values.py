@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from match_server.config import GameMode, describe_settings, is_loopback, load_settings, variable
+from match_server.config import describe_settings, is_loopback, load_settings, variable
 from match_server.errors import SettingsError
+from match_server.matching.modes import GameMode
 from tests.unit.settings_refusal import refusal
 
 pytestmark = pytest.mark.usefixtures("empty_environment")
@@ -85,7 +86,7 @@ def test_settings_cannot_be_changed() -> None:
     ],
 )
 def test_game_modes_are_read(text: str, modes: list[tuple[str, int]]) -> None:
-    assert list(load_settings(game_modes=text).game_modes) == modes
+    assert [(mode.name, mode.players) for mode in load_settings(game_modes=text).game_modes] == modes
 
 
 @pytest.mark.parametrize(
@@ -114,12 +115,6 @@ def test_wrong_game_modes_are_refused_by_name(text: str, told: str) -> None:
     assert "\n" not in line
 
 
-def test_a_game_mode_is_found_by_its_name() -> None:
-    loaded = load_settings(game_modes="Duel:2,Trio:3")
-    assert loaded.game_mode("Trio") == GameMode("Trio", 3)
-    assert loaded.game_mode("trio") is None
-
-
 def test_networks_are_read_and_host_bits_are_forgiven() -> None:
     loaded = load_settings(server_networks="10.1.2.3/8, ::1", trusted_proxies="192.0.2.7")
     assert loaded.server_networks == (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -132,9 +127,20 @@ def test_origins_are_separated_by_commas() -> None:
     assert loaded.allowed_origins == ("https://a.example", "https://b.example:8443")
 
 
-@pytest.mark.parametrize("url", ["embedded://", "embedded:///var/lib/x", "redis://r:6379/1", "rediss://r", "unix:///r"])
+@pytest.mark.parametrize(
+    "url",
+    ["embedded://", "embedded:///var/lib/x", "redis://r:6379/1", "rediss://r", "unix:///r", "redis+sentinel://a,b/s"],
+)
 def test_redis_urls_that_can_be_used(url: str) -> None:
     assert load_settings(redis_url=url).redis_url == url
+
+
+def test_a_cluster_wants_a_hash_tag_in_the_prefix() -> None:
+    assert load_settings(redis_url="redis+cluster://a", key_prefix="{eu}:").key_prefix == "{eu}:"
+    for prefix in ("", "eu:"):
+        line = refusal(redis_url="redis+cluster://a", key_prefix=prefix)
+        assert line.startswith("MATCH_KEY_PREFIX: must hold a hash tag in a cluster, such as {eu}:")
+        assert "\n" not in line
 
 
 @pytest.mark.parametrize(
@@ -144,11 +150,13 @@ def test_redis_urls_that_can_be_used(url: str) -> None:
         "localhost:6379",
         "http://localhost",
         "redis:localhost",
-        "redis+sentinel://a,b/mymaster",
-        "redis+cluster://a",
+        "redis+sentinel://a,b",
+        "redis+cluster://a/1",
         "redis://localhost:port",
         "redis://localhost:99999",
         "redis://localhost?socket_timeout=soon",
+        "redis://localhost/foo",
+        "rediss://localhost/1/2",
     ],
 )
 def test_redis_urls_that_cannot_be_used_are_refused_at_the_start(url: str) -> None:
@@ -201,6 +209,15 @@ def test_a_wrong_setting_is_one_readable_line_that_names_it(
     assert "pydantic" not in line
 
 
+def test_a_key_may_not_have_the_label_of_the_key_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATCH_ADMIN_KEYS", "admin:secret-of-ada:read")
+    load_settings()
+    monkeypatch.setenv("MATCH_ADMIN_KEY", "secret-of-all")
+    line = refusal()
+    assert line.startswith("MATCH_ADMIN_KEYS: the label admin is that of MATCH_ADMIN_KEY")
+    assert "secret" not in line
+
+
 def test_each_wrong_setting_has_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MATCH_PORT", "x")
     monkeypatch.setenv("MATCH_TICK_SECONDS", "-1")
@@ -220,9 +237,12 @@ def test_no_text_makes_it_raise_anything_but_a_settings_error(name: str, text: s
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", "[::]"])
-def test_beyond_loopback_it_does_not_start_without_a_server_key(host: str) -> None:
+def test_beyond_loopback_it_does_not_start_without_keys(host: str) -> None:
     assert refusal(host=host).startswith("MATCH_SERVER_KEY: must be set")
-    assert load_settings(host=host, server_key="secret").host == host
+    assert refusal(host=host, server_key="secret").startswith("MATCH_ADMIN_KEY: must be set")
+    assert load_settings(host=host, server_key="secret", admin_key="other").host == host
+    assert load_settings(host=host, admin_port=0).host == host, "only players come from beyond"
+    assert refusal(admin_host=host, admin_port=0).startswith("MATCH_SERVER_KEY: must be set")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])
@@ -238,3 +258,21 @@ def test_secrets_are_neither_shown_nor_described(monkeypatch: pytest.MonkeyPatch
     assert "hunter2" not in repr(loaded) + str(loaded) + repr(describe_settings())
     monkeypatch.setenv("MATCH_REDIS_URL", "http://user:hunter2@redis")
     assert "hunter2" not in refusal()
+
+
+def test_each_pool_has_a_prefix_with_its_name_as_a_hash_tag() -> None:
+    loaded = load_settings(pools="eu, us", key_prefix="game:")
+    assert loaded.pool_names == ("eu", "us")
+    assert [loaded.of_pool(name).key_prefix for name in loaded.pool_names] == ["game:{eu}:", "game:{us}:"]
+    alone = load_settings(key_prefix="game:")
+    assert [alone.of_pool(name).key_prefix for name in alone.pool_names] == ["game:"]
+    assert load_settings(pools="eu,us", redis_url="redis+cluster://a").pools == ("eu", "us")
+
+
+@pytest.mark.parametrize("pools", ["eu,eu", "Eu", "e u", "-eu", "{eu}", "a" * 33])
+def test_names_of_pools_are_checked(pools: str) -> None:
+    assert refusal(pools=pools).startswith("MATCH_POOLS: ")
+
+
+def test_a_hash_tag_in_the_prefix_would_put_all_pools_into_one_slot() -> None:
+    assert refusal(pools="eu,us", key_prefix="{x}:").startswith("MATCH_KEY_PREFIX: must hold no hash tag")

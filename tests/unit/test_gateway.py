@@ -7,13 +7,15 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from pydantic import SecretStr
 
-from match_server.actors.desk import SessionContext
-from match_server.actors.port import Closed, Inbound
+from match_server.actors.mailbox import Closed, Inbound
+from match_server.actors.services import SessionContext
 from match_server.config import Settings
 from match_server.redis_clock import RedisClock
 from match_server.web.gateway import Gateway
 from match_server.web.limits import ConnectionLimit
+from match_server.web.player_tokens import PlayerTokens
 from match_server.web.websocket_protocol import SCOPE_KEY
 
 SECOND_NS = 1_000_000_000
@@ -48,6 +50,9 @@ class Link:
     async def send(self, _event: Any) -> None:
         self.accepted.set()
 
+    def close(self, code: int) -> None:
+        self.events.put_nowait({"type": "websocket.disconnect", "code": code})
+
     async def say(self, text: str) -> None:
         await self.accepted.wait()
         await asyncio.sleep(0)
@@ -64,8 +69,9 @@ def test_a_message_says_when_it_was_received_however_long_it_then_waits(monkeypa
     gateway = Gateway(
         settings=Settings(_env_file=None),
         system=cast("Any", mailbox),
-        context=cast("SessionContext", SimpleNamespace(clock=clock)),
-        limit=ConnectionLimit(total=1, per_address=0),
+        context=cast("SessionContext", SimpleNamespace(clock=clock, events=None)),
+        tokens=PlayerTokens(key=SecretStr("")),
+        limit=ConnectionLimit(total=1, per_address=0, claim_seconds=30),
         draining=lambda: False,
         clock=lambda: 0.0,
     )

@@ -8,7 +8,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from match_server.web.websocket_protocol import HttpConnection
+from match_server.web.request_deadline import HttpConnection, meet_deadlines
 from tests.unit.virtual_time import run, until_quiet
 from tests.unit.websocket_link import FakeTransport
 
@@ -19,7 +19,9 @@ async def http_connection() -> AsyncIterator[tuple[HttpConnection, FakeTransport
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_keep_alive=100)
+    config = uvicorn.Config(
+        meet_deadlines(app), ws="none", lifespan="off", log_config=None, access_log=False, timeout_keep_alive=100
+    )
     config.load()
     connection = HttpConnection(config, ServerState(), {}, asyncio.get_running_loop())
     transport = FakeTransport(connection)

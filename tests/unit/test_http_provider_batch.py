@@ -3,12 +3,13 @@
 import json
 from typing import Any
 
+import httpx
 import pytest
 import respx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from match_server.servers.provider import Created
+from match_server.servers.provider import Created, NotCreated
 from tests.unit.provider_calls import ADDRESS, ENDPOINT, GOOD, create, entry, order, outcome
 
 pytestmark = pytest.mark.usefixtures("certificates_read_once")
@@ -58,26 +59,24 @@ def test_a_missing_entry_leaves_its_order_unknown() -> None:
 
 def test_an_entry_with_an_error_is_that_orders_own() -> None:
     answers = entry(1, error="draining"), entry(2, error="no such mode"), entry(3, **GOOD)
-    assert batch_answer(*answers) == ["full", "error", "created"]
+    assert batch_answer(*answers) == ["full", "wrong", "created"]
 
 
 @pytest.mark.parametrize(
     "unreadable",
     [
         entry(1),
-        entry(1, session_id="s-1"),
         entry(1, session_id="a b", server_address=ADDRESS),
         entry(1, session_id=7, server_address=ADDRESS),
         entry(1, error={"code": 7}),
-        {"idempotency_key": 7, **GOOD},
-        GOOD,
-        "s-1",
-        7,
-        None,
-        [],
     ],
 )
-def test_an_unreadable_entry_leaves_its_order_unknown_and_the_others_alone(unreadable: Any) -> None:
+def test_an_unreadable_entry_is_its_orders_and_leaves_the_others_alone(unreadable: Any) -> None:
+    assert batch_answer(unreadable, entry(2, **GOOD), entry(3, **GOOD)) == ["unreadable", "created", "created"]
+
+
+@pytest.mark.parametrize("unreadable", [{"idempotency_key": 7, **GOOD}, GOOD, "s-1", 7, None, []])
+def test_an_entry_without_a_key_is_missing(unreadable: Any) -> None:
     assert batch_answer(unreadable, entry(2, **GOOD), entry(3, **GOOD)) == ["unknown", "created", "created"]
 
 
@@ -93,12 +92,31 @@ def test_a_batch_whose_answer_cannot_be_read_is_unknown_as_a_whole(body: bytes) 
     assert [outcome(one) for one in provisioned] == ["unknown", "unknown"]
 
 
-@pytest.mark.parametrize("status", [201, 204, 302, 400, 404, 409, 500, 503])
+@pytest.mark.parametrize("status", [201, 204, 302, 409, 425, 429, 500, 503])
 @respx.mock
 def test_a_batch_with_another_status_is_unknown_as_a_whole(status: int) -> None:
     respx.post(f"{ENDPOINT}/sessions/create").respond(status, json={"sessions": [entry(1, **GOOD)]})
     (provisioned,) = create([order(1, batch=True)])
     assert outcome(provisioned) == "unknown"
+
+
+@respx.mock
+def test_a_match_for_which_the_whole_batch_is_refused_is_found_among_the_others() -> None:
+    """A server that checks bodies as a whole answers 422 to all for one player's id."""
+    orders = [order(number, batch=True) for number in range(1, 9)]
+    bad = orders[5].loading_session_id
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys = [item["idempotency_key"] for item in json.loads(request.content)["sessions"]]
+        if bad in keys:
+            return httpx.Response(422, json={"detail": "players.0: expected a UUID"})
+        return httpx.Response(200, json={"sessions": [{"idempotency_key": key, **GOOD} for key in keys]})
+
+    respx.post(f"{ENDPOINT}/sessions/create").mock(side_effect=answer)
+    provisioned = create(orders)
+    assert [outcome(one) for one in provisioned] == ["created"] * 5 + ["wrong"] + ["created"] * 2
+    assert isinstance(provisioned[5], NotCreated)
+    assert "expected a UUID" in provisioned[5].detail
 
 
 json_values = st.recursive(

@@ -1,12 +1,13 @@
 """The HTTP provider's call for one session: what it sends, and what each answer means."""
 
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
 import respx
 
-from match_server.servers.provider import NotCreated
+from match_server.servers.provider import Created, NotCreated
 from tests.unit.provider_calls import ADDRESS, ENDPOINT, GOOD, MADE, create, order, outcome
 
 pytestmark = pytest.mark.usefixtures("certificates_read_once")
@@ -29,6 +30,19 @@ def test_the_call_is_the_contracts() -> None:
     assert request.headers["Accept-Encoding"] == "identity"
 
 
+@respx.mock
+def test_what_rules_have_settled_goes_along() -> None:
+    settled = {"region": "eu", "attributes": {"ann": {"rating": 1500}, "bob": {}}}
+    route = respx.post(f"{ENDPOINT}/session/create").respond(200, json=GOOD)
+    create([replace(order(), settled=settled)])
+    body = json.loads(route.calls.last.request.content)
+    assert {name: body[name] for name in settled} == settled
+    route = respx.post(f"{ENDPOINT}/sessions/create").respond(200, json={"sessions": []})
+    create([replace(order(batch=True), settled=settled)])
+    (entry,) = json.loads(route.calls.last.request.content)["sessions"]
+    assert {name: entry[name] for name in settled} == settled
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
@@ -38,11 +52,13 @@ def test_the_call_is_the_contracts() -> None:
         (204, "error"),
         (301, "error"),
         (307, "error"),
-        (400, "error"),
-        (401, "error"),
-        (404, "error"),
+        (400, "wrong"),
+        (401, "wrong"),
+        (404, "wrong"),
+        (408, "error"),
         (409, "full"),
-        (422, "error"),
+        (422, "wrong"),
+        (425, "error"),
         (429, "error"),
         (500, "error"),
         (502, "error"),
@@ -66,7 +82,6 @@ def test_each_status_has_its_outcome(status: int, expected: str) -> None:
         b"OK",
         b"[]",
         b"null",
-        b'{"session_id": "s-1"}',
         b'{"server_address": "203.0.113.7:7777"}',
         b'{"session_id": 7, "server_address": "203.0.113.7:7777"}',
         b'{"session_id": "", "server_address": "203.0.113.7:7777"}',
@@ -80,10 +95,34 @@ def test_each_status_has_its_outcome(status: int, expected: str) -> None:
     ],
 )
 @respx.mock
-def test_an_answer_that_cannot_be_read_leaves_it_unknown(body: bytes) -> None:
+def test_an_answer_that_cannot_be_read_is_said_to_be_so(body: bytes) -> None:
     respx.post(f"{ENDPOINT}/session/create").respond(200, content=body)
     (provisioned,) = create([order()])
-    assert outcome(provisioned) == "unknown"
+    assert outcome(provisioned) == "unreadable"
+
+
+@respx.mock
+def test_an_unreadable_answer_names_the_field() -> None:
+    respx.post(f"{ENDPOINT}/session/create").respond(200, json={"server_address": ADDRESS})
+    (provisioned,) = create([order()])
+    assert isinstance(provisioned, NotCreated)
+    assert "session_id: Field required" in provisioned.detail
+
+
+@respx.mock
+def test_an_answer_without_an_address_leaves_it_to_the_registration() -> None:
+    respx.post(f"{ENDPOINT}/session/create").respond(200, json={"session_id": "s-1"})
+    assert create([order()]) == [Created("s-1", None)]
+
+
+@respx.mock
+def test_what_the_server_said_is_cut_and_cleaned() -> None:
+    said = "players.0: expected a UUID\n\x1b[31mred\x00" + "x" * 1000
+    respx.post(f"{ENDPOINT}/session/create").respond(400, content=said.encode())
+    (provisioned,) = create([order()])
+    assert isinstance(provisioned, NotCreated)
+    assert provisioned.detail.startswith("status 400: players.0: expected a UUID [31mred x")
+    assert len(provisioned.detail) == len("status 400: ") + 200
 
 
 @respx.mock
@@ -104,7 +143,7 @@ def test_a_broken_connection_leaves_it_unknown(error: Exception) -> None:
 
 def test_a_server_that_nobody_listens_at_leaves_it_unknown() -> None:
     (provisioned,) = create([order(endpoint="http://127.0.0.1:1")])
-    assert outcome(provisioned) == "unknown"
+    assert provisioned == NotCreated("unknown", "All connection attempts failed: Connection refused")
 
 
 def test_a_server_that_is_no_longer_registered_is_not_called() -> None:

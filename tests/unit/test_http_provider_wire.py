@@ -11,7 +11,7 @@ import pytest
 
 from match_server.servers.http_provider import HttpProvider
 from match_server.servers.provider import Provisioned
-from tests.unit.provider_calls import GOOD, MADE, TIMEOUT_SECONDS, entry, order, outcome
+from tests.unit.provider_calls import GOOD, KEYS, MADE, TIMEOUT_SECONDS, entry, order, outcome
 
 pytestmark = pytest.mark.usefixtures("certificates_read_once")
 
@@ -48,8 +48,10 @@ class RawServer:
 async def raw_server(handler: Handler) -> AsyncIterator[tuple[RawServer, str]]:
     raw = RawServer(handler)
     server = await asyncio.start_server(raw, "127.0.0.1", 0)
-    async with server:
+    try:
         yield raw, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()  # without waiting for it: a handler that hangs ends with its loop
 
 
 def answering(body: bytes, *, status: str = "200 OK", headers: str = "") -> Handler:
@@ -66,7 +68,7 @@ def call_raw(
 ) -> tuple[list[Provisioned], RawServer]:
     async def scenario() -> tuple[list[Provisioned], RawServer]:
         async with raw_server(handler) as (raw, endpoint):
-            provider = HttpProvider(timeout_seconds=timeout_seconds)
+            provider = HttpProvider(timeout_seconds=timeout_seconds, sign=KEYS.call_token)
             found: list[Provisioned] = []
             for _ in range(calls):
                 found += await provider.create([order(endpoint=endpoint, batch=batch)])
@@ -108,7 +110,7 @@ def test_no_credentials_of_the_environment_are_sent(monkeypatch: pytest.MonkeyPa
     netrc.write_text("default login admin password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
     _, raw = call_raw(answering(json.dumps(GOOD).encode()))
-    assert b"authorization" not in raw.requests[0].lower()
+    assert b"authorization: basic" not in raw.requests[0].lower()
 
 
 @pytest.mark.parametrize(("length", "expected"), [(64 * KIBIBYTE, "created"), (64 * KIBIBYTE + 1, "unknown")])
@@ -144,7 +146,7 @@ def test_an_endless_answer_is_cut_off_at_its_limit() -> None:
 def test_a_compressed_answer_is_not_inflated() -> None:
     bomb = gzip.compress(json.dumps(GOOD | {"padding": "x" * 10_000_000}).encode())
     (provisioned,), _ = call_raw(answering(bomb, headers="Content-Encoding: gzip\r\n"))
-    assert outcome(provisioned) == "unknown"
+    assert outcome(provisioned) == "unreadable"
 
 
 async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -216,12 +218,39 @@ def test_a_provider_that_was_closed_has_no_connection_left() -> None:
     async def scenario() -> None:
         body = json.dumps({"sessions": [entry(1, **GOOD)]}).encode()
         async with raw_server(answering(body)) as (raw, endpoint):
-            provider = HttpProvider(timeout_seconds=TIMEOUT_SECONDS)
+            provider = HttpProvider(timeout_seconds=TIMEOUT_SECONDS, sign=KEYS.call_token)
             await provider.create([order(endpoint=endpoint, batch=True)])
             assert not raw.left.is_set(), "a connection for batches is kept"
             await provider.aclose()
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 await raw.left.wait()
             await provider.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_call_in_flight_outlives_calls_to_any_number_of_other_servers() -> None:
+    async def scenario() -> None:
+        answered, connected = asyncio.Event(), asyncio.Event()
+
+        async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connected.set()
+            await answered.wait()
+            body = json.dumps(GOOD).encode()
+            writer.write(b"HTTP/1.1 201 X\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+            writer.close()
+
+        listener = await asyncio.start_server(slow, "127.0.0.1", 0)
+        endpoint = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        provider = HttpProvider(timeout_seconds=TIMEOUT_SECONDS, sign=KEYS.call_token)
+        call = asyncio.create_task(provider.create([order(endpoint=endpoint)]))
+        await connected.wait()
+        for port in range(1, 300):  # nobody listens at 127.9.9.9
+            await provider.create([order(port, endpoint=f"http://127.9.9.9:{port}")])
+        answered.set()
+        assert [outcome(one) for one in await call] == ["created"]
+        await provider.aclose()
+        listener.close()
 
     asyncio.run(scenario())

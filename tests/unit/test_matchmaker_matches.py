@@ -9,10 +9,11 @@ from structlog.typing import EventDict
 
 from match_server.actors.allocator import Provision
 from match_server.actors.matchmaker import TICK
-from match_server.errors import StoreUnavailable
-from match_server.store.journey import Answer, Matched, Readied, Step, StepResult
+from match_server.events.node import MatchesFormed, MatchLoaded
+from match_server.matching.modes import GameMode
+from match_server.store.journey import Matched, Readied, Step, StepResult
 from tests.unit.matchmaker_bench import (
-    TICK_SECONDS,
+    MODE,
     bench,
     catch_up,
     enqueue,
@@ -24,6 +25,8 @@ from tests.unit.matchmaker_bench import (
     resume,
 )
 from tests.unit.virtual_time import run, until_quiet
+
+RANKED = GameMode("ranked", 2, rules=())
 
 # --- forming ---
 
@@ -48,22 +51,41 @@ def test_what_cannot_have_filled_a_match_leaves_it_to_the_tick(make: Callable[[]
     run(scenario())
 
 
-def test_without_match_on_enqueue_only_the_tick_forms_matches() -> None:
+def test_a_mode_with_rules_is_not_drawn_and_places_ready_matches_at_each_tick() -> None:
     async def scenario() -> None:
-        async with bench(match_on_enqueue=False, tick_seconds=TICK_SECONDS) as b:
+        async with bench(game_mode=RANKED) as b:
             await b.ask(enqueue())
-            assert [step.match for step in b.store.steps] == [False]
-            await asyncio.sleep(1.5 * TICK_SECONDS)
-            assert [step.match for step in b.store.steps] == [False, True]
+            await b.tick()
+            assert [(step.match, step.place) for step in b.store.steps] == [(0, False), (0, True)]
 
     run(scenario())
 
 
-def test_it_ticks_at_its_period() -> None:
+def test_in_a_mode_with_rules_a_ready_match_without_a_slot_is_placed_at_the_next_ticks() -> None:
     async def scenario() -> None:
-        async with bench(tick_seconds=TICK_SECONDS) as b:
-            await asyncio.sleep(10.5 * TICK_SECONDS)
-            assert [step.match for step in b.store.steps] == [True] * 10
+        def placed(_step: Step, result: StepResult) -> None:
+            result.placed = [order()]
+
+        def no_slot(_step: Step, result: StepResult) -> None:
+            result.readies = [Readied("ok", None, 7)]
+
+        async with bench(game_mode=RANKED) as b:
+            b.store.says = [no_slot, placed]
+            await b.ask(ready())
+            await b.tick()
+            assert [step.place for step in b.store.steps] == [False, True]
+            assert b.orders == [order()]
+
+    run(scenario())
+
+
+def test_without_match_on_enqueue_only_the_tick_forms_matches() -> None:
+    async def scenario() -> None:
+        async with bench(match_on_enqueue=False) as b:
+            await b.ask(enqueue())
+            assert [step.match for step in b.store.steps] == [False]
+            await b.tick()
+            assert [step.match for step in b.store.steps] == [False, True]
 
     run(scenario())
 
@@ -81,7 +103,7 @@ def test_while_more_matches_could_be_formed_it_calls_again_at_once() -> None:
             await b.ask(enqueue())
             await until_quiet()
             assert [step.match for step in b.store.steps] == [1, 8, 8], "several calls in one round trip"
-            assert [matched.formed for matched in b.matched] == [125, 125, 7]
+            assert [formed.count for formed in b.events.of(MatchesFormed)] == [125, 125, 7]
             b.ref.tell(TICK)
             await until_quiet()
             assert b.store.steps[-1].match == 1
@@ -89,30 +111,11 @@ def test_while_more_matches_could_be_formed_it_calls_again_at_once() -> None:
     run(scenario())
 
 
-def test_a_step_that_formed_nothing_is_not_observed() -> None:
+def test_a_step_that_formed_nothing_is_not_recorded() -> None:
     async def scenario() -> None:
         async with bench() as b:
             await b.ask(enqueue())
-            assert b.matched == []
-
-    run(scenario())
-
-
-def test_a_match_that_a_leaving_player_cancelled_is_counted_once() -> None:
-    def one_of_them_was_loading(step: Step, result: StepResult) -> None:
-        result.leaves = [
-            Answer("ok"),
-            Answer("ok", ("{}", "L1")),
-            Answer("ok", ("{}", "")),
-            Answer("too_late", ("allocating", "L2")),
-            StoreUnavailable("away"),
-        ]
-
-    async def scenario() -> None:
-        async with bench() as b:
-            b.store.says = [one_of_them_was_loading]
-            await asyncio.gather(*(b.ask(leave(name)) for name in "abcde"), return_exceptions=True)
-            assert b.cancelled == ["player_left"]
+            assert b.events.recorded == []
 
     run(scenario())
 
@@ -152,7 +155,7 @@ def test_a_match_that_got_ready_without_a_slot_is_placed_by_the_next_tick() -> N
             b.ref.tell(TICK)
             await until_quiet()
             assert [step.place for step in b.store.steps] == [False, True]
-            assert b.loaded == [1.5]
+            assert b.events.recorded == [MatchLoaded(MODE.name, 1.5)]
 
     run(scenario())
 
@@ -168,7 +171,7 @@ def test_the_order_of_a_match_that_is_ready_goes_to_the_allocator() -> None:
             await until_quiet()
             assert [answer.code for answer in answers] == ["ok", "ok"]
             assert b.orders == [order("L2")]
-            assert b.loaded == [0.25]
+            assert b.events.recorded == [MatchLoaded(MODE.name, 0.25)]
 
     run(scenario())
 

@@ -19,7 +19,7 @@ def test_all_that_waits_is_one_step_and_each_request_gets_its_own_answer() -> No
     async def scenario() -> None:
         async with bench() as b:
             makers: list[Callable[[str], Any]] = [enqueue, ready, leave, hold, resume, catch_up, reassert]
-            items = [make(f"{make.__name__}-{number}") for number in range(20) for make in makers]
+            items = [make(f"{make.__name__}-{number}") for number in range(15) for make in makers]
             answers = await asyncio.gather(*(b.ask(item) for item in items))
             (step,) = b.store.steps
             assert b.store.asked == [(MODE.name, MODE.players)]
@@ -28,6 +28,20 @@ def test_all_that_waits_is_one_step_and_each_request_gets_its_own_answer() -> No
             for item, answer in zip(items, answers, strict=True):
                 said = () if isinstance(item, Ready) else (KINDS[type(item)], item.player_id)
                 assert (answer.code, answer.fields) == ("ok", said)
+
+    run(scenario())
+
+
+def test_who_waits_goes_ahead_of_the_checks_and_these_come_in_small_parts() -> None:
+    async def scenario() -> None:
+        async with bench() as b:
+            checks = [b.ask(catch_up(f"checked-{number}")) for number in range(900)]
+            asked = b.ask(enqueue("ann"))
+            await asked
+            (step_of_ann,) = (number for number, step in enumerate(b.store.steps) if step.enqueues)
+            assert step_of_ann <= 1, "behind one part at most"
+            await asyncio.gather(*checks)
+            assert max(len(step.catch_ups) for step in b.store.steps) == 32
 
     run(scenario())
 

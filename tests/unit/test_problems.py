@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -33,16 +34,14 @@ def call(method: str, path: str, error: Exception | None = None) -> httpx.Respon
     return asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(
-    ("status", "title"), [(400, "Bad Request"), (422, "Unprocessable Entity"), (503, "Service Unavailable")]
-)
-def test_a_problem_names_its_status_twice_and_says_what_is_wrong(status: int, title: str) -> None:
+@pytest.mark.parametrize("status", [400, 422, 503])
+def test_a_problem_names_its_status_twice_and_says_what_is_wrong(status: int) -> None:
     answer = call("GET", "/x", Refused(status, "capacity: too small", errors=[{"field": "capacity"}]))
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json() == {
         "type": "about:blank",
-        "title": title,
+        "title": HTTPStatus(status).phrase,  # which is not the same in all versions of Python
         "status": status,
         "detail": "capacity: too small",
         "errors": [{"field": "capacity"}],

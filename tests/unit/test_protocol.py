@@ -132,14 +132,16 @@ def test_the_messages_are_those_of_the_contract() -> None:
     def types(kinds: tuple[type[BaseModel], ...]) -> set[str]:
         return {kind.model_fields["type"].default for kind in kinds}
 
-    assert types(CLIENT_MESSAGES) == {"enqueue", "dequeue", "loading_complete", "resume", "ping"}
+    assert types(CLIENT_MESSAGES) == {"enqueue", "dequeue", "loading_complete", "resume", "status", "ping"}
     assert types(SERVER_MESSAGES) == {
+        "party",
         "queued",
         "start_loading",
         "match_cancelled",
         "match_found",
         "dequeued",
         "resumed",
+        "status",
         "pong",
         "error",
     }
@@ -164,8 +166,8 @@ A_UUID = str(uuid.UUID(int=7))
 PLAYER = "player_id: expected 1 to 64 characters of A-Z a-z 0-9 _ . @ : -"
 MODE = "game_mode: expected 1 to 64 characters of A-Z a-z 0-9 _ . -"
 SESSION = "loading_session_id: expected a UUID in its 36-character form"
-NO_OBJECT = "expected a JSON object with type: one of enqueue, dequeue, loading_complete, resume, ping"
-TYPE = "type: expected one of enqueue, dequeue, loading_complete, resume, ping"
+NO_OBJECT = "expected a JSON object with type: one of enqueue, dequeue, loading_complete, resume, status, ping"
+TYPE = "type: expected one of enqueue, dequeue, loading_complete, resume, status, ping"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ TYPE = "type: expected one of enqueue, dequeue, loading_complete, resume, ping"
             "resume_token: is missing; expected the token of a `queued` or `resumed` message",
         ),
         (
-            {"type": "resume", "player_id": "p", "resume_token": "x" * 513},
+            {"type": "resume", "player_id": "p", "resume_token": "x" * 3073},
             "resume_token: expected the token of a `queued` or `resumed` message",
         ),
     ],

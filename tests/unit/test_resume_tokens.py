@@ -10,17 +10,21 @@ from hypothesis import strategies as st
 
 from match_server.protocol import GAME_MODE_PATTERN, PLAYER_ID_PATTERN
 from match_server.redis_clock import RedisClock
-from match_server.resume_tokens import Proven, TokenMint
+from match_server.resume_tokens import Proven, TokenMint, part_of
 
 SECRET = "the pool's secret"
 ALPHABET = string.ascii_letters + string.digits + "-_=~. "
 FORGERIES = 10_000
 
 
-def mint_with(*secrets: str) -> TokenMint:
+def clock_of_now() -> RedisClock:
     clock = RedisClock()
     clock.set(time.time_ns() // 1000)
-    mint = TokenMint(clock)
+    return clock
+
+
+def mint_with(*secrets: str, clock: RedisClock | None = None) -> TokenMint:
+    mint = TokenMint(clock or clock_of_now())
     for secret in secrets:
         mint.learn(secret)
     return mint
@@ -31,17 +35,31 @@ def mint_with(*secrets: str) -> TokenMint:
     game_mode=st.from_regex(GAME_MODE_PATTERN, fullmatch=True),
 )
 def test_a_token_proves_its_player_and_names_its_mode_and_time(player_id: str, game_mode: str) -> None:
-    mint = mint_with(SECRET)
-    before_ms = int(time.time() * 1000)
+    clock = clock_of_now()
+    mint = mint_with(SECRET, clock=clock)
+    before_ms = clock.now_us() // 1000
     token = mint.mint(player_id, game_mode)
     proven = mint.verify(player_id, token)
     assert proven is not None
     assert proven.game_mode == game_mode
-    assert before_ms - 1 <= proven.made_at_ms <= time.time() * 1000 + 1
+    assert before_ms <= proven.made_at_ms <= clock.now_us() // 1000
     assert 1 <= len(token) <= 512
     assert token.isascii()
     assert '"' not in token
     assert "\\" not in token  # the scripts put it into JSON as it is
+
+
+def test_a_token_carries_a_part_of_a_ticket() -> None:
+    """P13: with 1 KiB of attributes and the longest names it is within the limit of a message."""
+    mint, rng = mint_with(SECRET), random.Random(7)  # noqa: S311 - any text
+    part = "p" * 64 + ' 100 {"text":"' + "".join(rng.choices(ALPHABET, k=1000)) + '"}'
+    token = mint.mint("a" * 64, "m" * 64, part)
+    proven = mint.verify("a" * 64, token)
+    assert proven is not None
+    assert (proven.game_mode, proven.part) == ("m" * 64, part)
+    assert part_of(token) == part
+    assert len(token) <= 2048
+    assert mint.verify("a" * 64, token[:-1]) is None
 
 
 def test_no_two_tokens_are_the_same() -> None:

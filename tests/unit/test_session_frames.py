@@ -3,10 +3,12 @@
 import json
 
 from match_server.errors import CloseCode
+from match_server.events.node import FrameDelivered
 from match_server.store import journey
 from match_server.store.journey import Answer
 from tests.unit.session_table import (
     CONNECTION,
+    MODE,
     PLAYER,
     QUEUED_SEQ,
     SESSION_A,
@@ -30,7 +32,7 @@ def test_the_frames_of_the_journey_reach_the_client_as_they_are_and_are_counted(
             frames = [queued(), start_loading(200, SESSION_A), match_found(300, SESSION_A)]
             await t.channel(*frames)
             assert t.sent() == frames
-            assert t.delivered == ["queued", "start_loading", "match_found"]
+            assert [told.type for told in t.events.of(FrameDelivered)] == ["queued", "start_loading", "match_found"]
 
     run(scenario())
 
@@ -38,7 +40,7 @@ def test_the_frames_of_the_journey_reach_the_client_as_they_are_and_are_counted(
 def test_frames_of_a_player_that_is_not_owned_are_not_delivered() -> None:
     async def scenario() -> None:
         async with table() as t:
-            t.pool.will_answer(journey.Enqueue, Answer("already_in_queue"))
+            t.pool.will_answer(journey.Enqueue, Answer("elsewhere", ("queued", MODE, TOKEN)))
             await t.enqueue()
             assert t.refusals() == ["already_in_queue"]
             assert t.channels.now == []

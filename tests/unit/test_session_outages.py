@@ -14,6 +14,7 @@ from tests.unit.session_table import (
     CONNECTION,
     ENQUEUED_AT,
     EPOCH,
+    MODE,
     PLAYER,
     QUEUED_SEQ,
     SESSION_A,
@@ -99,10 +100,37 @@ def test_the_repeat_of_an_enqueue_without_an_answer_catches_up_on_the_frames_tha
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("code", "told"), [("already_in_queue", ["queued", "error"]), ("held", ["queued"])], ids=["asked anew", "repeated"]
+)
+def test_an_enqueue_whose_player_was_held_meanwhile_takes_the_player_back(code: str, told: list[str]) -> None:
+    """Its node was thought dead before it had the answer (docs/races.md, 28)."""
+
+    async def scenario() -> None:
+        async with table() as t:
+            t.pool.will_answer(
+                journey.Enqueue,
+                AWAY,
+                Answer(code, (TOKEN, str(QUEUED_SEQ), ENQUEUED_AT, EPOCH, json.dumps(queued()))),
+            )
+            t.pool.will_answer(journey.CatchUp, Answer("behind"), Answer("ok"))
+            t.pool.will_answer(journey.Reassert, Answer("ok", (EPOCH,)))
+            await t.enqueue()
+            assert t.refusals() == ["server_busy"]
+            await t.enqueue()
+            assert t.sent_types() == told
+            (reassert,) = t.pool.got(journey.Reassert)
+            assert (reassert.player_id, reassert.connection, reassert.claimed_seq) == (PLAYER, CONNECTION, QUEUED_SEQ)
+            await t.channel(start_loading(200, SESSION_A))
+            assert t.sent_types() == ["start_loading"]
+
+    run(scenario())
+
+
 def test_an_unsure_connection_to_which_redis_then_refuses_the_player_forgets_it() -> None:
     async def scenario() -> None:
         async with table() as t:
-            t.pool.will_answer(journey.Enqueue, AWAY, Answer("already_in_queue"))
+            t.pool.will_answer(journey.Enqueue, AWAY, Answer("elsewhere", ("queued", MODE, TOKEN)))
             await t.enqueue()
             await t.enqueue()
             assert t.channels.now == []

@@ -2,6 +2,7 @@
 
 import pytest
 
+from match_server.actors.mailbox import Identity
 from match_server.errors import CloseCode
 from match_server.store import journey
 from match_server.store.journey import Answer
@@ -69,7 +70,7 @@ def test_another_player_is_refused_only_while_the_journey_runs() -> None:
 
 def test_an_authenticated_connection_speaks_for_its_own_player_alone() -> None:
     async def scenario() -> None:
-        async with table(subject="bob") as t:
+        async with table(identity=Identity("bob")) as t:
             await t.enqueue(PLAYER)
             assert t.refusals() == ["unauthorized"]
             assert t.socket.closed == [CloseCode.UNAUTHORIZED]

@@ -1,6 +1,7 @@
 """What reaches a listener: frames, takeovers, and calls to catch up. On virtual time."""
 
 import asyncio
+import itertools
 
 from match_server.actors.subscriber import CatchUpAll
 from tests.unit.subscriber_world import NODE_CHANNEL, channel, world
@@ -31,6 +32,22 @@ def test_a_takeover_reaches_the_connection_that_it_names_and_no_other() -> None:
             w.wire.message(NODE_CHANNEL, "taken_over carl old")
             await until_quiet()
             assert (old.lost, new.lost, bob.lost) == (["ann"], [], [])
+
+    run(scenario())
+
+
+def test_the_periodic_check_is_spread_over_its_period() -> None:
+    async def scenario() -> None:
+        async with world() as w:
+            listeners = [await w.subscribed(f"p{number}") for number in range(90)]
+            await asyncio.sleep(29)
+            checked = []
+            for _ in range(31):
+                await asyncio.sleep(1)
+                checked.append(sum(listener.catch_ups for listener in listeners))
+            parts = [after - before for before, after in itertools.pairwise(checked)]
+            assert set(parts[:29]) == {3}
+            assert checked[29] == 90
 
     run(scenario())
 

@@ -122,8 +122,39 @@ def test_a_link_that_goes_silent_is_closed_after_missed_heartbeats_and_made_anew
             w.deaf = False
             await asyncio.sleep(1)
             assert (w.opened, w.closed) == (2, 1)
-            assert listener.catch_ups == 1
+            caught_up = listener.catch_ups
+            assert caught_up >= 1
+            await asyncio.sleep(20)
+            assert listener.catch_ups <= caught_up + 1, "the link works: the check each half minute is enough"
         assert "pubsub_link_silent" in [line["event"] for line in logs]
+
+    run(scenario())
+
+
+def test_while_no_link_brings_a_heartbeat_back_every_listener_catches_up_each_second() -> None:
+    """A firewall, say: every new link is confirmed, and silent again."""
+
+    async def scenario() -> None:
+        async with world() as w:
+            listeners = [await w.subscribed(name) for name in "abc"]
+            w.deaf = True
+            await asyncio.sleep(5)
+            before = [listener.catch_ups for listener in listeners]
+            await asyncio.sleep(20)
+            assert w.opened > 3
+            assert w.subscriptions.lag_seconds is None
+            assert all(listener.catch_ups >= seen + 20 for listener, seen in zip(listeners, before, strict=True))
+
+    run(scenario())
+
+
+def test_a_link_that_is_never_confirmed_has_every_listener_catch_up_each_second() -> None:
+    async def scenario() -> None:
+        async with world() as w:
+            listener = await w.subscribed("ann")
+            w.confirms, w.deaf = False, True
+            await asyncio.sleep(25)
+            assert listener.catch_ups >= 20
 
     run(scenario())
 

@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from match_server.errors import CloseCode
 from match_server.web.problems import problem
+from match_server.web.websocket_protocol import PlayerConnection
 from tests.unit.virtual_time import run, until_quiet
 from tests.unit.websocket_link import Link, opened
 
@@ -121,7 +122,9 @@ def test_shutdown_leaves_a_handshake_under_way_to_the_application(caplog: pytest
         await problem(503, "this node is stopping").as_denial(send)
 
     async def scenario() -> None:
-        link = Link(uvicorn.Config(refuse, lifespan="off", log_config=None))
+        config = uvicorn.Config(refuse, ws=PlayerConnection, lifespan="off", log_config=None)
+        config.load()
+        link = Link(config)
         link.connection.connection_made(link.transport)
         link.client.send_request(link.client.connect())
         link.connection.data_received(b"".join(link.client.data_to_send()))

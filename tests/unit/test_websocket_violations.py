@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from websockets.frames import Frame, Opcode
+from websockets.frames import Close, Frame, Opcode
 
 from match_server.errors import CloseCode
 from tests.unit.virtual_time import run, until_quiet
@@ -23,7 +23,7 @@ def test_a_message_of_endlessly_many_empty_parts_is_closed() -> None:
                 link.client.send_continuation(b"", fin=False)
             await link.exchange()
             assert link.told == [1008]
-            assert len(link.connection.frames) <= 256
+            assert len(link.connection.message_parts.parts) <= 256
 
     run(scenario())
 
@@ -56,6 +56,24 @@ def test_invalid_utf8_after_our_close_is_ignored() -> None:
             send_raw(link, Opcode.TEXT, b"\xff")
             await link.exchange()
             assert link.told == [4000]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("code", [1000, 4321, None])
+def test_a_close_between_the_parts_of_a_message_is_a_close_like_any_other(code: int | None) -> None:
+    """RFC 6455, 5.4: control frames may come between them."""
+
+    async def scenario() -> None:
+        async with opened() as link:
+            send_raw(link, Opcode.TEXT, b'{"type":"p', fin=False)
+            send_raw(link, Opcode.CLOSE, b"" if code is None else Close(code, "bye").serialize())
+            await link.exchange()
+            assert link.told == [code or 1005]
+            assert link.connection.peer_closed
+            assert link.client.close_rcvd
+            assert link.client.close_rcvd.code == (code or 1005)
+            assert link.transport.lost
 
     run(scenario())
 

@@ -1,9 +1,9 @@
-"""One WebSocket on a transport that the test holds: uvicorn's protocol as the service taught it, and a client."""
+"""One WebSocket on a transport that the test holds: the service's protocol, and a client."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -30,6 +30,12 @@ class FakeTransport(asyncio.Transport):
         self.unread = 0
         self.closing = self.aborted = self.lost = self.reading_paused = self.wrote_eof = False
         self.aborted_when_lost = False
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = cast("asyncio.Protocol", protocol)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return {"peername": ("203.0.113.9", 4711), "sockname": ("127.0.0.1", 8080)}.get(name, default)
@@ -144,12 +150,12 @@ async def opened() -> AsyncIterator[Link]:
 
     config = uvicorn.Config(
         app,
+        ws=PlayerConnection,
         lifespan="off",
         log_config=None,
         ws_max_size=4096,
         ws_ping_interval=PING_INTERVAL,
         ws_ping_timeout=PING_TIMEOUT,
-        ws_per_message_deflate=False,
     )
     config.load()
     link = Link(config)

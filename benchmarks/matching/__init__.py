@@ -1,0 +1,1 @@
+"""How well and how fast the matching is: `python -m benchmarks quality` and `python -m benchmarks matching`."""

@@ -1,0 +1,69 @@
+"""What a process that keeps its rooms, and takes up those of its predecessor, is made of."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dedicated_server_stub.options import Options
+from dedicated_server_stub.presence.interface import Presence
+from dedicated_server_stub.recovery.cold_store import ColdStore
+from dedicated_server_stub.recovery.cold_writer import ColdWriter
+from dedicated_server_stub.recovery.keeper import Keepers
+from dedicated_server_stub.recovery.leases import HotSnapshots
+from dedicated_server_stub.recovery.recover import Recovery
+from dedicated_server_stub.rooms.registry import Rooms
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryParts:
+    """The keepers are a watcher of the rooms. `run` it."""
+
+    hot: HotSnapshots
+    cold: ColdStore | None
+    keepers: Keepers
+    writer: ColdWriter | None
+
+    async def run(self) -> None:
+        """Write cold snapshots, until cancelled."""
+        if self.writer is not None:
+            await self.writer.run()
+
+    def recovery(self, rooms: Rooms) -> Recovery:
+        """Take rooms up into these."""
+        return Recovery(self.hot, self.cold, rooms)
+
+
+async def open_recovery(
+    options: Options,
+    presence: Presence,
+    *,
+    process: str,
+    on_kept: Callable[[str], None],
+    on_displaced: Callable[[str], None],
+) -> RecoveryParts:
+    """Build the parts, and open the cold store where there is one.
+
+    Args:
+        options: of the server.
+        presence: where hot snapshots and leases are.
+        process: the name of this process, which its successor has, too.
+        on_kept: called with the session of each room once there is something to recover.
+        on_displaced: called with the session of a room that another process has.
+
+    Raises:
+        OSError: the folder of cold snapshots cannot be had.
+    """
+    cold = None
+    if options.snapshot_store is not None:
+        cold = ColdStore(options.snapshot_store)
+        await asyncio.to_thread(cold.open)
+    hot = HotSnapshots(
+        presence,
+        owner=f"{process}/{uuid.uuid4().hex}",
+        snapshot_seconds=options.snapshot_seconds,
+        rejoin_seconds=options.rejoin_seconds,
+    )
+    writer = None if cold is None else ColdWriter(cold)
+    keepers = Keepers(hot, writer, seconds=options.snapshot_seconds, on_kept=on_kept, on_displaced=on_displaced)
+    return RecoveryParts(hot, cold, keepers, writer)

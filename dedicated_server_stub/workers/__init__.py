@@ -1,0 +1,1 @@
+"""Rooms in several processes behind one registration: `--workers N`."""
