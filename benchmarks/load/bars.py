@@ -109,6 +109,20 @@ BARS: tuple[Bar, ...] = (
         "100,000 waiting, slots released: matches/s", _figure(_WAITING, "drained_matches_found_per_second"), 1500, True
     ),
     Bar("100,000 waiting, Redis emptied: seconds until all are back", _figure(_WAITING, "put_back_seconds"), 10),
+    Bar("10,000 queued for a minute: enqueue to queued, p99 ms", _figure("queued-10000", "queued_p99_ms"), 20),
+    *(
+        Bar(
+            f"{count:,} registered servers: total CPU per match over one server's",
+            _figure(f"servers-{count}", "total_cpu_us_per_match_to_one_server"),
+            1.2,
+        )
+        for count in (1_000, 5_000)
+    ),
+    Bar(
+        "300 modes, nobody there: CPU of two nodes and Redis over one mode's",
+        _figure("modes-300", "total_to_one_mode"),
+        1.2,
+    ),
     Bar("two nodes: total CPU per match over one node's", _figure("nodes-2", "total_cpu_to_one_node"), 1.15),
     Bar("--workers 2: total CPU per match over one node's", _figure("workers-2", "total_cpu_to_one_node"), 1.15),
 )

@@ -103,6 +103,17 @@ class Generator(Helper):
         """Let the players of the last run go on from start_loading; returns how many got no match."""
         return int(self.ask("release", deadline_seconds=deadline_seconds)["left"])
 
+    def reconnect(self, address: str, game_mode: str, *, deadline_seconds: float) -> int:
+        """Have the players of the last run resume at a node; returns how many were not queued again in time."""
+        answer = self.ask(
+            "reconnect",
+            address=address,
+            game_mode=game_mode,
+            in_flight=_IN_FLIGHT,
+            deadline_seconds=deadline_seconds,
+        )
+        return int(answer["left"])
+
     def journeys(self) -> list[Journey]:
         """What the players of the last run noted."""
         return [Journey(*values) for values in self.ask("journeys")["journeys"]]

@@ -32,7 +32,7 @@ def render(run: Run) -> str:
     """Every table of a run."""
     by_name = {result.case: result for result in run.results}
     parts = [_origin(run), _bars(run.results), _bursts(by_name), _paced(by_name), _connections(by_name)]
-    parts.append(_waiting(by_name))
+    parts += [_waiting(by_name), _others(by_name)]
     if run.failed:
         parts.append("Failed: " + "; ".join(f"{case}" for case in run.failed) + ".\n")
     return "\n".join(part for part in parts if part)
@@ -75,7 +75,7 @@ def _bursts(results: Mapping[str, Result]) -> str:
         "total CPU to one node's": _figure("total_cpu_to_one_node"),
         "left": _figure("players_left"),
     }
-    chosen = [result for result in results.values() if "matches_per_second" in result.figures]
+    chosen = [result for name, result in results.items() if name.startswith(("burst", "teams", "nodes", "workers"))]
     return _section("Everybody at once", "CPU in µs per match.", chosen, columns)
 
 
@@ -91,7 +91,7 @@ def _paced(results: Mapping[str, Result]) -> str:
             shown(result.figures.get("load_cpu_us_per_match")),
         )
         for result in results.values()
-        if "match_found_p50_ms" in result.figures
+        if "match_found_p50_ms" in result.figures and "knee_matches_per_second" not in result.figures
         for frame in ("queued", "start_loading", "match_found")
     ]
     if not rows:
@@ -135,6 +135,20 @@ def _waiting(results: Mapping[str, Result]) -> str:
     notes = "".join(f"- `{result.case}`: {note}\n" for result in chosen for note in result.notes)
     headings = ("figure", *(f"`{result.case}`" for result in chosen))
     return "## Waiting for want of slots\n\n" + _table(headings, rows) + "\n" + notes
+
+
+def _others(results: Mapping[str, Result]) -> str:
+    shown_above = ("burst", "teams", "nodes", "workers", "paced", "echo", "accept", "memory", "waiting")
+    chosen = [result for name, result in results.items() if not name.startswith(shown_above)]
+    rows = [
+        (f"`{result.case}`", name, shown(value), " … ".join(shown(end) for end in result.spread.get(name, ())))
+        for result in chosen
+        for name, value in result.figures.items()
+    ]
+    if not rows:
+        return ""
+    about = "".join(f"- `{result.case}`: {result.about}\n" for result in chosen)
+    return "## Other loads\n\n" + about + "\n" + _table(("case", "figure", "median", "least … greatest"), rows)
 
 
 def _section(title: str, units: str, results: Sequence[Result], columns: Mapping[str, Cell]) -> str:

@@ -9,7 +9,7 @@ from benchmarks.load.websocket import WebSocketClient, text_frame
 
 QUEUED, START_LOADING, MATCH_FOUND = b"queued", b"start_loading", b"match_found"
 ECHO = b"enqueue"  # what the bare endpoint sends back
-_TYPE, _SESSION = b'"type":"', b'"loading_session_id":"'
+_TYPE, _SESSION, _TOKEN = b'"type":"', b'"loading_session_id":"', b'"resume_token":"'
 
 
 @dataclass(slots=True)
@@ -26,12 +26,14 @@ class Goal:
 class Player(WebSocketClient):
     """One player on one connection. Times are seconds of the monotonic clock; 0 stands for not yet."""
 
-    def __init__(self, host: str, player_id: str, game_mode: str, opened: Callable[["Player"], None]) -> None:
+    def __init__(self, address: str, player_id: str, game_mode: str, opened: Callable[["Player"], None]) -> None:
         """`opened` is called when the handshake is done, and again when the connection is lost."""
-        super().__init__(host, "/ws/")
+        super().__init__(address, "/ws/")
         message = {"type": "enqueue", "player_id": player_id, "game_mode": game_mode}
         self._enqueue = text_frame(json.dumps(message, separators=(",", ":")).encode())
         self._opened = opened
+        self.player_id = player_id
+        self.queued_frame = b""  # the last; it has what one resumes with
         self._echoes = 0
         self.goal: Goal | None = None
         self.due = self.sent = self.queued = self.started = self.found = 0.0
@@ -54,6 +56,20 @@ class Player(WebSocketClient):
         self._echoes = goal.echoes
         self.transport.write(self._enqueue)
 
+    def resume(self, earlier: "Player", due: float, goal: Goal) -> None:
+        """Go on with the journey of an earlier connection; latencies count from `due`."""
+        token = text_field(earlier.queued_frame, _TOKEN)
+        self.goal = goal
+        self.due = due
+        self.sent = time.monotonic()
+        message = {"type": "resume", "player_id": self.player_id, "resume_token": token.decode()}
+        self.transport.write(text_frame(json.dumps(message, separators=(",", ":")).encode()))
+
+    def begin_anew(self) -> None:
+        """Forget the last journey."""
+        self.due = self.sent = self.queued = self.started = self.found = 0.0
+        self.session = b""
+
     def loading_complete(self) -> None:
         """Say that this player has loaded."""
         self.transport.write(text_frame(b'{"type":"loading_complete","loading_session_id":"' + self.session + b'"}'))
@@ -65,6 +81,7 @@ class Player(WebSocketClient):
         goal = self.goal
         if kind == QUEUED:
             self.queued = self.queued or now
+            self.queued_frame = payload
         elif kind == START_LOADING:
             self.started = now
             self.session = text_field(payload, _SESSION)

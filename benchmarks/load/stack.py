@@ -1,6 +1,8 @@
 """What a case runs against: Redis, nodes or their naive counterpart, dedicated servers, each a process of its own."""
 
+import os
 import re
+import signal
 import socket
 import tempfile
 import time
@@ -33,8 +35,11 @@ class Stack:
         nodes: int = 1,
         workers: int = 1,
         append_only: bool = False,
+        idle_modes: int = 0,
     ) -> None:
-        """`players` of a match choose the game mode; `append_only` has Redis keep a log on disk.
+        """`players` of a match choose the game mode, beside `idle_modes` others in which nobody plays.
+
+        `append_only` has Redis keep a log on disk.
 
         Several `nodes` are processes with a port each, several `workers` share the port of the one node.
         """
@@ -45,6 +50,7 @@ class Stack:
         self._node_count = nodes
         self._workers = workers
         self._append_only = append_only
+        self._idle_modes = idle_modes
         self._exits = ExitStack()
         self._pids: dict[str, int] = {}
         self.addresses: list[str] = []  # host:port of each node
@@ -88,6 +94,17 @@ class Stack:
         helper = Helper("ghosts", "benchmarks.load.ghosts", *options, folder=self._folder, cores=self._layout.node(0))
         return self._exits.enter_context(helper)
 
+    def start_fleet(self) -> Helper:
+        """Start a process that stands for many dedicated servers; none has registered yet."""
+        options = ("--match-server", f"http://{self.addresses[0]}")
+        helper = Helper("fleet", "benchmarks.load.fleet", *options, folder=self._folder, cores=self._layout.stub)
+        self._pids["stub"] = helper.pid
+        return self._exits.enter_context(helper)
+
+    def kill_node(self, index: int) -> None:
+        """Kill a node as `kill -9` does."""
+        os.kill(self._pids[f"node-{index}"], signal.SIGKILL)
+
     def spent(self) -> Spent:
         """CPU of every process by name: `redis`, `node-0`, …, `stub`, `load`."""
         return spent(self._pids)
@@ -119,7 +136,8 @@ class Stack:
         elif self.variant == "naive":
             command = python("benchmarks.naive", "--redis-url", url, "--players", str(self._players))
         else:
-            modes = f"{self.game_mode}:{self._players}"
+            idle = [f"Idle_{number}:2" for number in range(self._idle_modes)]
+            modes = ",".join([f"{self.game_mode}:{self._players}", *idle])
             options = ["--port", "0", "--redis-url", url, "--game-modes", modes]
             command = python(
                 "match_server", *options, *(["--workers", str(self._workers)] if self._workers > 1 else [])

@@ -54,10 +54,12 @@ def text_frame(payload: bytes) -> bytes:
 class WebSocketClient(asyncio.Protocol):
     """One connection. Subclasses take `on_open`, `on_text` and `on_lost`."""
 
-    def __init__(self, host: str, path: str) -> None:
+    def __init__(self, address: str, path: str) -> None:
+        """`address` is host:port, for the one that dials."""
+        self.address = address
         key = base64.b64encode(os.urandom(16)).decode()
         self._request = (
-            f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         ).encode()
         self._rest = b""

@@ -8,6 +8,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Sequence
+from itertools import cycle
 
 from benchmarks.load.command_loop import Answer, run_process, serve_commands
 from benchmarks.load.players import Goal, Player
@@ -22,6 +23,7 @@ class Worker:
         self._players: list[Player] = []
         self._used = 0
         self._last: list[Player] = []  # those of the last run
+        self._done: list[list[int | str | None]] = []  # journeys of the last run, of players that went on to another
         self._began = 0.0
         self._serial = 0
 
@@ -46,12 +48,45 @@ class Worker:
             await everyone.wait()
         return {"seconds": time.monotonic() - began, "opened": sum(player.open for player in ended)}
 
+    async def reconnect(self, address: str, game_mode: str, in_flight: int, deadline_seconds: float) -> Answer:
+        """Have the players of the last run, whose node has died, resume at another, until they are queued there."""
+        lost, began = self._last, time.monotonic()
+        self._began, self._last, self._done = began, [], []
+        reached, room = asyncio.Event(), asyncio.Semaphore(in_flight)
+        wanted = Goal(b"queued", len(lost), reached.set)
+
+        async def go_on(earlier: Player) -> None:
+            def on_opened(player: Player) -> None:
+                if player.open:
+                    room.release()
+                    player.resume(earlier, began, wanted)
+
+            player = Player(address, earlier.player_id, game_mode, on_opened)
+            self._last.append(player)
+            await self._dial(player)
+
+        try:
+            async with asyncio.timeout(deadline_seconds), asyncio.TaskGroup() as tasks:
+                for player in lost:
+                    await room.acquire()
+                    tasks.create_task(go_on(player))
+                await reached.wait()
+        except TimeoutError:
+            pass  # whoever is left is counted
+        self._players = self._last
+        self._used = len(self._last)
+        return {"left": wanted.left}
+
     async def _open(self, addresses: Sequence[str], game_mode: str, on_opened: Callable[[Player], None]) -> None:
         self._serial += 1
         address = addresses[self._serial % len(addresses)]
-        host, _, port = address.rpartition(":")
         player = Player(address, f"load-{os.getpid()}-{self._serial}", game_mode, on_opened)
         self._players.append(player)
+        await self._dial(player)
+
+    @staticmethod
+    async def _dial(player: Player) -> None:
+        host, _, port = player.address.rpartition(":")
         await asyncio.get_running_loop().create_connection(lambda: player, host, int(port))
 
     async def run(
@@ -63,11 +98,15 @@ class Worker:
         at: Sequence[float] | None = None,
         echoes: int = 1,
     ) -> Answer:
-        """Let the next `count` players enqueue, all at once or `at` these seconds, and wait for their `goal` frame."""
+        """Let the next `count` players enqueue, all at once or `at` these seconds, and wait for their `goal` frame.
+
+        Where `at` has more moments than there are players, they enqueue in turn, again and again.
+        """
         self._last = self._players[self._used : self._used + count]
         self._used += count
+        self._done = []
         reached = asyncio.Event()
-        wanted = Goal(goal.encode(), len(self._last), reached.set, load_at_once, echoes)
+        wanted = Goal(goal.encode(), len(self._last if at is None else at), reached.set, load_at_once, echoes)
         gc.collect()
         gc.disable()
         try:
@@ -101,17 +140,16 @@ class Worker:
         return {"left": wanted.left}
 
     async def journeys(self) -> Answer:
-        """What the players of the last run noted, in µs since its beginning; null where nothing came."""
-
-        def noted(moment: float) -> int | None:
-            return round((moment - self._began) * 1e6) if moment else None
-
+        """What those who enqueued in the last run noted, in µs since its beginning; null where nothing came."""
         return {
-            "journeys": [
-                [*map(noted, (p.due, p.sent, p.queued, p.started, p.found)), p.session.decode()] for p in self._last
-            ],
+            "journeys": [*self._done, *(self._noted(player) for player in self._last if player.due)],
             "errors": sum(p.errors for p in self._last),
         }
+
+    def _noted(self, player: Player) -> list[int | str | None]:
+        moments = (player.due, player.sent, player.queued, player.started, player.found)
+        since = [round((moment - self._began) * 1e6) if moment else None for moment in moments]
+        return [*since, player.session.decode()]
 
     async def close(self, deadline_seconds: float) -> Answer:
         """Close every connection and forget it."""
@@ -133,19 +171,36 @@ class Worker:
             for player in self._last:
                 player.enqueue(self._began, goal)
             return
-        for offset, player in zip(at, self._last, strict=True):
+        for offset, player in zip(at, cycle(self._last), strict=False):
             due = self._began + offset
             wait = due - time.monotonic()
             if wait > 0:
                 await asyncio.sleep(wait)
+            if player.due:
+                if not player.found:
+                    return  # more come than are served; whoever did not get its turn counts as left
+                self._done.append(self._noted(player))
+                player.begin_anew()
             player.enqueue(due, goal)
 
 
 async def serve() -> None:
     """Carry out commands until stdin ends."""
     worker = Worker()
-    methods = (worker.connect, worker.run, worker.release, worker.await_matches, worker.journeys, worker.close)
-    await serve_commands({method.__name__: method for method in methods})
+    await serve_commands(
+        {
+            method.__name__: method
+            for method in (
+                worker.connect,
+                worker.run,
+                worker.release,
+                worker.await_matches,
+                worker.reconnect,
+                worker.journeys,
+                worker.close,
+            )
+        }
+    )
 
 
 if __name__ == "__main__":

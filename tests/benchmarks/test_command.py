@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.load.cases import fleet, knee, queued, reconnect
 from benchmarks.load.cases.burst import Burst, measure
 from benchmarks.load.cases.catalogue import CASES
 from benchmarks.load.cores import here
@@ -97,3 +98,13 @@ def _lives(pid: int) -> bool:
     except (ProcessLookupError, FileNotFoundError):
         return False
     return state != "Z"
+
+
+def test_the_smallest_of_other_loads() -> None:
+    layout = here()
+    assert knee.measure(layout, rate=20, seconds=1)["players_behind"] == 0
+    assert queued.measure(layout, waiting=20, seconds=1)["queued_p99_ms"] > 0
+    assert fleet.measure(layout, 3, Burst(count=20, batch=False))["players_left"] == 0
+    again = reconnect.measure(layout, 20)
+    assert again["players_not_resumed"] == again["players_left"] == 0
+    assert again["resumed_max_ms"] > 0

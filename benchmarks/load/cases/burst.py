@@ -65,7 +65,7 @@ def _on_a_stack_of_its_own(layout: Layout, burst: Burst) -> Figures:
         capacity = (burst.earlier + 1) * burst.count // burst.players + _WARM_UP_PLAYERS
         stack.start_server(capacity=capacity, batch=burst.batch)
         warm_up(stack)
-        return [_once(stack, burst) for _ in range(burst.earlier + 1)][-1]
+        return [once(stack, burst) for _ in range(burst.earlier + 1)][-1]
 
 
 def case(name: str, about: str, burst: Burst, *, quick: bool = False) -> Case:
@@ -90,7 +90,8 @@ def warm_up(stack: Stack) -> None:
     load.close()
 
 
-def _once(stack: Stack, burst: Burst) -> Figures:
+def once(stack: Stack, burst: Burst) -> Figures:
+    """Run a burst on a stack that is there, and is warm."""
     load = stack.generator
     load.connect(stack.addresses, burst.count, stack.game_mode)
     time.sleep(_SETTLE_SECONDS)

@@ -1,7 +1,7 @@
 """Every case there is, in the order in which they run."""
 
 from benchmarks.load.bench import Case
-from benchmarks.load.cases import burst, connections, paced, waiting
+from benchmarks.load.cases import burst, connections, fleet, idle, knee, paced, queued, reconnect, waiting
 from benchmarks.load.cases.burst import Burst
 
 _TO_LOADING = "players at once, to start_loading"
@@ -25,10 +25,16 @@ CASES: tuple[Case, ...] = (
     paced.case(100),
     paced.case(300, quick=True),
     paced.case(600),
+    knee.case(),
     connections.echo_case(),
     connections.accept_case(),
     connections.memory_case(),
     waiting.case(1_000),
     waiting.case(10_000, quick=True),
     waiting.case(100_000),
+    queued.case(10_000),
+    reconnect.case(5_000),
+    fleet.case(1_000),
+    fleet.case(5_000),
+    idle.case(300),
 )

@@ -9,12 +9,12 @@ from typing import Any
 
 from benchmarks.load.bench import Bench, Case
 from benchmarks.load.cases.paced import latencies
+from benchmarks.load.cases.queued import enqueue
 from benchmarks.load.cores import Layout
 from benchmarks.load.figures import Figures, cpu_per_match
 from benchmarks.load.processes import BenchmarkError
 from benchmarks.load.redis_clock import RedisClock
 from benchmarks.load.results import Result
-from benchmarks.load.schedule import even_arrivals
 from benchmarks.load.stack import Stack
 
 _CONNECTED = 5_000  # players with a connection of their own; the others are records of a node without sockets
@@ -67,24 +67,18 @@ def _fill(stack: Stack, waiting: int) -> tuple[int, Figures]:
     if waiting > connected:
         count = waiting - connected
         figures["seeded_players_per_second"] = count / stack.start_ghosts().ask("seed", count=count)["seconds"]
-    at = even_arrivals(per_second=_ENQUEUES_PER_SECOND, count=connected)
-    left = load.run(connected, "queued", deadline_seconds=_DEADLINE_SECONDS, at=at)
-    if left:
-        raise BenchmarkError(f"{left} players were not queued")
+    enqueue(stack, connected, _ENQUEUES_PER_SECOND)
     return waiting, figures
 
 
 def _watch(stack: Stack, _clock: RedisClock, _total: int) -> Figures:
     """Nothing happens but ticks, sweeps and some players who come."""
     count = int(_PROBES_PER_SECOND * _WATCH_SECONDS)
-    at = even_arrivals(per_second=_PROBES_PER_SECOND, count=count)
     before = stack.spent()
     began = time.monotonic()
-    left = stack.generator.run(count, "queued", deadline_seconds=_DEADLINE_SECONDS, at=at)
+    enqueue(stack, count, _PROBES_PER_SECOND)
     used = stack.spent().since(before)
     seconds = time.monotonic() - began
-    if left:
-        raise BenchmarkError(f"{left} players were not queued")
     found = latencies(stack.generator.journeys())
     return {
         "redis_cpu_percent_while_waiting": 100 * used["redis"] / seconds,
