@@ -14,6 +14,7 @@ from tests.docs.markdown import ROOT, read
 from tests.shared.node import Node, eventually
 from tests.shared.platform import PlatformProcess
 from tests.shared.prefix import fresh_prefix
+from tests.shared.programs import missing
 
 ALERTS = "deploy/alerts.yml"
 RULES = [rule for group in yaml.safe_load(read(ALERTS))["groups"] for rule in group["rules"]]
@@ -136,7 +137,7 @@ def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
     assert FIRING.keys() == SILENT.keys() == {rule["alert"] for rule in RULES}
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("no promtool here: apt-get install prometheus")
+        missing("no promtool here: apt-get install prometheus")
     tests = [
         {
             "interval": "15s",
