@@ -55,7 +55,7 @@ end
     },
     "a dead node's players are left to it": {
         """  if is_on then
-    hold(player, record, until_us)
+    hold(player, record, own_until_us and own_until_us[record.game_mode] or until_us)
   else
     call('SREM', POOL .. 'node_players:' .. node, player)
   end
