@@ -3,12 +3,12 @@
 
 FROM python:3.13-slim AS wheels
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY match_server match_server
 COPY test_client test_client
 COPY dedicated_server_stub dedicated_server_stub
 COPY lua lua
-RUN pip wheel --no-cache-dir --wheel-dir /wheels ".[platform]"
+RUN pip wheel --no-cache-dir --wheel-dir /wheels --constraint constraints.txt ".[platform]"
 
 FROM python:3.13-slim
 RUN --mount=from=wheels,source=/wheels,target=/wheels \

@@ -2,11 +2,13 @@
 
 import re
 import shlex
+import tomllib
 from typing import Any
 
 import pytest
 import typer
 import yaml
+from packaging.requirements import Requirement
 from sqlalchemy import make_url
 from typer.main import get_command
 
@@ -131,3 +133,14 @@ def test_the_image_takes_what_the_wheel_is_made_of() -> None:
         "dedicated_server_stub",
         "lua",
     }
+
+
+def test_the_image_has_the_pinned_versions_of_every_library() -> None:
+    assert "--constraint constraints.txt" in read("Dockerfile")
+    pins = [Requirement(line) for line in read("constraints.txt").splitlines() if not line.startswith("#")]
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    extras = project["optional-dependencies"]
+    for wanted in map(Requirement, [*project["dependencies"], *extras["kafka"], *extras["mysql"], *extras["postgres"]]):
+        versions = [str(pin.specifier).removeprefix("==") for pin in pins if pin.name == wanted.name]
+        assert versions, f"{wanted.name} has no pin: see the command in constraints.txt"
+        assert all(wanted.specifier.contains(version) for version in versions), wanted
