@@ -8,7 +8,8 @@ import pytest
 
 from tests.shared.fake_server import FakeServer
 from tests.shared.node import LoggingNode, eventually
-from tests.shared.player import fresh_id, players_on
+from tests.shared.player import players_on
+from tests.shared.prefix import fresh_prefix
 
 MODES = """
 [attributes]
@@ -30,7 +31,7 @@ def modes(tmp_path: Path) -> Path:
 
 def test_one_node_says_that_a_queue_is_blocked(tmp_path: Path, redis_url: str, modes: Path) -> None:
     """Both look: each at its own players' enqueues, and at the ticks that it is given."""
-    prefix = f"{{{fresh_id()[:8]}}}:"
+    prefix = fresh_prefix()
     with (
         LoggingNode(tmp_path, redis_url, prefix, config=modes) as one,
         LoggingNode(tmp_path, redis_url, prefix, config=modes) as two,
@@ -81,5 +82,5 @@ def test_slots_of_another_region_are_none_for_who_does_not_reach_it(
 
             await asyncio.to_thread(eventually, shown)
 
-    with LoggingNode(tmp_path, redis_url, f"{{{fresh_id()[:8]}}}:", config=modes) as node:
+    with LoggingNode(tmp_path, redis_url, fresh_prefix(), config=modes) as node:
         asyncio.run(journey(node))

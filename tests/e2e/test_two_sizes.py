@@ -10,6 +10,7 @@ import pytest
 from tests.shared.fake_server import FakeServer
 from tests.shared.node import Node, eventually
 from tests.shared.player import MODE, Player, fresh_id, players_on
+from tests.shared.prefix import fresh_prefix
 
 GAUGE = f'match_rules_differ{{game_mode="{MODE}"}}'
 
@@ -40,7 +41,7 @@ class SizedNode(Node):
 
 @pytest.fixture
 def two(tmp_path: Path, redis_url: str) -> Iterator[tuple[SizedNode, SizedNode]]:
-    prefix = f"{{{fresh_id()[:8]}}}:"
+    prefix = fresh_prefix()
     with (
         SizedNode(tmp_path, redis_url, prefix, size=3, revision=2) as three,
         SizedNode(tmp_path, redis_url, prefix, size=2, revision=1) as pairs,

@@ -12,12 +12,13 @@ from typing import Any, Self
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-MISSING = "no MariaDB here: apt-get install mariadb-server-core"
+MISSING = "no MariaDB here: apt-get install mariadb-server-core mariadb-client-core"
 
 
 def binary() -> str | None:
-    """The path of the server; None where there is none."""
-    return shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin")
+    """The path of the server; None where it is missing, or a program that it is installed with."""
+    found = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin")
+    return found if shutil.which("my_print_defaults") else None
 
 
 class MySQL:
