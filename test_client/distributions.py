@@ -1,5 +1,6 @@
 """Durations that vary: `0.2`, `uniform:0.1:0.5`, `exponential:0.3`, `normal:0.3:0.1`."""
 
+import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ _SHAPES: dict[str, tuple[int, Callable[..., float]]] = {
     "exponential": (1, lambda rng, mean: rng.expovariate(1 / mean) if mean else 0.0),
     "normal": (2, lambda rng, mean, deviation: rng.gauss(mean, deviation)),
 }
-_FORMS = "a number of seconds, uniform:LOW:HIGH, exponential:MEAN or normal:MEAN:DEVIATION"
+_FORMS = "a number, uniform:LOW:HIGH, exponential:MEAN or normal:MEAN:DEVIATION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,20 @@ def parse_distribution(text: str) -> Distribution:
         ValueError: the text is none of the forms, or a number in it is negative or not finite.
     """
     shape, *rest = text.strip().split(":")
-    if not rest:
+    if not rest and shape not in _SHAPES:
         shape, rest = "fixed", [shape]
-    if shape not in _SHAPES or len(rest) != _SHAPES[shape][0]:
+    if shape not in _SHAPES:
+        near = difflib.get_close_matches(shape, _SHAPES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"expected {_FORMS}"
+        raise ValueError(f"{text!r}: there is no distribution {shape!r}; {hint}")
+    if len(rest) != _SHAPES[shape][0]:
         raise ValueError(f"{text!r}: expected {_FORMS}")
     try:
         parameters = tuple(float(number) for number in rest)
     except ValueError:
         raise ValueError(f"{text!r}: expected {_FORMS}") from None
     if not all(math.isfinite(number) and number >= 0 for number in parameters):
-        raise ValueError(f"{text!r}: the numbers are seconds, 0 or more")
+        raise ValueError(f"{text!r}: expected numbers of 0 or more")
     if shape == "uniform" and parameters[0] > parameters[1]:
         raise ValueError(f"{text!r}: LOW is greater than HIGH")
     return Distribution(shape, parameters)

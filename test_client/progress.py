@@ -10,16 +10,17 @@ from rich.text import Text
 from test_client.swarm import Swarm
 
 LIVE_SECONDS = 0.25
-PLAIN_SECONDS = 5.0
+FIRST_SECONDS, PLAIN_SECONDS = 2.0, 5.0  # early at first: the address may be wrong
 
 
 async def show_progress(swarm: Swarm, console: Console) -> None:
     """Show the run until cancelled."""
     started = time.monotonic()
     if not console.is_terminal:
+        await asyncio.sleep(FIRST_SECONDS)
         while True:
-            await asyncio.sleep(PLAIN_SECONDS)
             console.print(describe(swarm, time.monotonic() - started), soft_wrap=True)
+            await asyncio.sleep(PLAIN_SECONDS)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             live.update(Text(describe(swarm, time.monotonic() - started)), refresh=True)
@@ -27,6 +28,7 @@ async def show_progress(swarm: Swarm, console: Console) -> None:
 
 
 def describe(swarm: Swarm, seconds: float) -> str:
-    """Say in one line how many players are where, the most first."""
+    """Say in one line how many players are where, the most first; and as long as none has come in, why."""
     where = ", ".join(f"{place} {count}" for place, count in swarm.count().most_common())
-    return f"{seconds:5.1f} s  {len(swarm.players)} players: {where}"
+    trouble = f"  ({swarm.trouble})" if swarm.trouble else ""
+    return f"{seconds:5.1f} s  {len(swarm.players)} players: {where}{trouble}"

@@ -33,6 +33,7 @@ from test_client.behaviours import BEHAVIOURS
 from test_client.objectives import Objective
 from test_client.options import SwarmOptions
 from test_client.player import INTERRUPTED, LEFT_WAITING, LOST, VIOLATION
+from test_client.rooms import RoomsReport
 from test_client.summary import ALL, MOMENTS, NORMAL, Percentiles, Summary
 
 LINES_SHOWN = 10  # of violations, and of unexpected fates; the JSON document has them all
@@ -100,7 +101,7 @@ def show(summary: Summary, objectives: Sequence[Objective], options: SwarmOption
     parts += _some("violation", [f"{each.player_id}: {each.text}" for each in summary.violations])
     parts += _some("unexpected", [f"{player}: {name} ended {fate}" for player, name, fate in summary.unexpected])
     if summary.rooms is not None:
-        parts.append(Text("rooms: " + ", ".join(f"{name} {value}" for name, value in summary.rooms.items())))
+        parts += _rooms_parts(summary.rooms)
     parts += [Text(f"{fate}: {words}", style="red") for fate, words in summary.refusals.items()]
     if summary.errors:
         listed = ", ".join(f"{code} {count}" for code, count in summary.errors.most_common())
@@ -112,9 +113,10 @@ def show(summary: Summary, objectives: Sequence[Objective], options: SwarmOption
             f"{summary.seconds:.1f} s, seed {options.seed}"
         )
     )
-    parts += [_objective_line(objective) for objective in objectives]
     if summary.interrupted:
-        parts.append(Text("interrupted", style="yellow"))
+        parts.append(Text("interrupted: nothing is said of the objectives", style="yellow"))
+    else:
+        parts += [_objective_line(objective) for objective in objectives]
     console.print(Group(*parts))
 
 
@@ -162,6 +164,20 @@ def _quality_table(summary: Summary) -> Table:
     for region, count in sorted(summary.regions.items()):
         table.add_row(f"region {region}", str(count))
     return table
+
+
+def _rooms_parts(rooms: RoomsReport) -> list[RenderableType]:
+    table = Table(title="rooms, milliseconds", title_justify="left")
+    for heading in ("", "count", "p50", "p99", "max"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, values in (("update latency", rooms["update_latency_ms"]), ("tick lag", rooms["tick_lag_ms"])):
+        shown = [f"{values[end]:.1f}" for end in ("p50", "p99", "max")] if values else []
+        table.add_row(name, f"{values['count']:,.0f}" if values else "0", *shown)
+    rejected = ", ".join(f"{reason} {count:,}" for reason, count in rooms["rejections"].items())
+    played = (
+        f"{rooms['players']:,} players, {rooms['moves']:,} moves, {rooms['bytes_per_second']:,.0f} bytes per second"
+    )
+    return [table, Text(f"{played} to each; rejected: {rejected or 'nothing'}")]
 
 
 def _latency_cells(values: Percentiles | None) -> list[str]:

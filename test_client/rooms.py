@@ -4,6 +4,7 @@ import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 # What is moved in the last moment before a player leaves need not reach it.
 GRACE_SECONDS = 0.5
@@ -53,6 +54,17 @@ class Visit:
     reliable: bool = True  # it did not stall, flood or cheat, so it should have seen everything
 
 
+class RoomsReport(TypedDict):
+    """What a run measured in its rooms, as it stands in the JSON document."""
+
+    players: int
+    moves: int
+    update_latency_ms: dict[str, float] | None  # count, p50, p99, max
+    tick_lag_ms: dict[str, float] | None
+    bytes_per_second: float  # to each player
+    rejections: dict[str, int]  # by reason
+
+
 @dataclass(slots=True)
 class RoomLedger:
     """Everything that the players of a run did and saw in rooms. They share this process and its clock."""
@@ -89,7 +101,7 @@ class RoomLedger:
                     if checked and (text := _unseen(viewer, mover)):
                         yield viewer.player_id, f"{session_id}: {text}"
 
-    def report(self) -> dict[str, object] | None:
+    def report(self) -> RoomsReport | None:
         """The numbers of a run; None when nobody was in a room."""
         visits = [visit for room in self.visits.values() for visit in room.values() if visit.seconds]
         if not visits:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from test_client.behaviours import BEHAVIOURS, Normal
 from test_client.checks import Violation, all_violations, complete_matches, sessions_told
 from test_client.player import INTERRUPTED, LEFT_WAITING, LOST, VIOLATION, SimulatedPlayer
+from test_client.rooms import RoomsReport
 from test_client.states import Times
 from test_client.swarm import Swarm
 
@@ -46,7 +47,7 @@ class Summary:
     places_lost: int
     quality: dict[str, Percentiles | None]  # of the matches, by what the mode's rules compare; empty without rules
     regions: Counter[str]  # of the matches
-    rooms: dict[str, object] | None = None  # what was measured in rooms; see `rooms.RoomLedger.report`
+    rooms: RoomsReport | None = None
 
     @property
     def refused_all(self) -> str | None:

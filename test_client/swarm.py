@@ -78,6 +78,13 @@ class Swarm:
         """How many players are where: the fates of those who ended, the states of the others."""
         return Counter(player.fate or player.journey.state.value for player in self.players)
 
+    @property
+    def trouble(self) -> str:
+        """Why no player has come in yet, in the words of a node or of this system; empty once one has."""
+        if any(player.journey.times.enqueued is not None for player in self.players):
+            return ""
+        return next((player.refused_with for player in self.players if player.refused_with), "")
+
     async def _live(self, player: SimulatedPlayer, arrival_seconds: float) -> None:
         await asyncio.sleep(arrival_seconds)
         if player.behaviour.name == GathersLate.name:

@@ -58,3 +58,12 @@ def test_has_the_mean_that_it_says(text: str, mean: float) -> None:
     rng, distribution = Random(1), parse_distribution(text)
     samples = [distribution.sample(rng) for _ in range(5000)]
     assert sum(samples) / len(samples) == pytest.approx(mean, rel=0.05)
+
+
+def test_a_misspelt_distribution_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^'nomal:1500:350': .* 'nomal'; did you mean normal\?$"):
+        parse_distribution("nomal:1500:350")
+    with pytest.raises(ValueError, match=r"there is no distribution 'gamma'; expected a number, uniform:LOW:HIGH, "):
+        parse_distribution("gamma:1:2")
+    with pytest.raises(ValueError, match=r"^'normal': expected a number, uniform"):
+        parse_distribution("normal")

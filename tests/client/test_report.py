@@ -13,6 +13,7 @@ from test_client.checks import Violation
 from test_client.objectives import Limits, Objective, judge
 from test_client.options import SwarmOptions
 from test_client.report import LINES_SHOWN, passed, show, to_json
+from test_client.rooms import RoomsReport
 from test_client.summary import Percentiles, Summary, percentiles
 
 FAST = Percentiles(count=8, p50=1, p90=2, p95=3, p99=4, max=5)
@@ -162,5 +163,23 @@ def test_nothing_measured_is_shown_as_such() -> None:
     nothing = {"queued": None, "start_loading": None, "match_found": None}
     run = summary(latency_ms={"all": nothing, "normal": nothing}, interrupted=True, errors=Counter(too_late=2))
     assert "not measured" not in shown(run)
-    assert "interrupted" in shown(run)
+    text = shown(run)
+    assert "interrupted" in text
+    assert "✓ violations" not in text, "who stopped it half-way has not shown that an objective is met"
     assert "errors: too_late 2" in shown(run)
+
+
+def test_rooms_are_a_table() -> None:
+    lag = {"count": 1024.0, "p50": 1.0, "p99": 7.25, "max": 16.0}
+    rooms = RoomsReport(
+        players=20,
+        moves=1000,
+        update_latency_ms=lag,
+        tick_lag_ms=None,
+        bytes_per_second=1878.5,
+        rejections={"stale": 3},
+    )
+    text = " ".join(shown(summary(rooms=rooms)).split())
+    assert "update latency │ 1,024 │ 1.0 │ 7.2 │ 16.0 │" in text
+    assert "tick lag │ 0 │" in text
+    assert "20 players, 1,000 moves, 1,878 bytes per second to each; rejected: stale 3" in text
