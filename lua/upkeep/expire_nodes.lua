@@ -4,8 +4,9 @@
 -- KEYS    clock
 -- ARGV    limit grace_us; per mode: game_mode grace_us
 -- WHERE   limit: of players, in all these nodes together; modes: those that set a grace of their own
--- RETURN  held node...
---         the nodes named had no lease left; more of their players may remain for the next sweep
+-- RETURN  held (node info)...
+--         the nodes named had no lease left; more of their players may remain for the next sweep; info: what it said of
+--         itself, or nothing
 -- CODES   none
 -- TOUCHES clock nodes nodes:info node_players:* player:* queue:* held tickets:* feeds feed:* events
 -- SENDS   none
@@ -20,6 +21,7 @@ end
 
 local function expire(node)
   local index = POOL .. 'node_players:' .. node
+  local info = call('HGET', POOL .. 'nodes:info', node) or ''
   if call('ZSCORE', POOL .. 'nodes', node) ~= '0' then -- else an earlier call has found it dead
     note_event('node.lost', node)
   end
@@ -36,6 +38,7 @@ local function expire(node)
     call('ZADD', POOL .. 'nodes', 0, node)
   end
   reply[#reply + 1] = node
+  reply[#reply + 1] = info
 end
 
 local due = call('ZRANGEBYSCORE', POOL .. 'nodes', int(-now_us), int(now_us)) -- beyond: may still take a lease

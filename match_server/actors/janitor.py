@@ -150,7 +150,7 @@ class Janitor(Actor[JanitorMessage]):
         if swept.more:
             self.ref.tell(_Sweep())
         if swept.dead_nodes:
-            log.warning("nodes_dead", nodes=swept.dead_nodes)
+            log.warning("nodes_dead", nodes=list(swept.dead_nodes), addresses=list(swept.dead_addresses))
         for match in swept.without_slot:
             log.warning(
                 "allocation_failed",
@@ -159,7 +159,7 @@ class Janitor(Actor[JanitorMessage]):
                 players=match.players,
                 attempts=len(match.tried),
                 server_ids=match.tried,
-                reason="no_free_slot",
+                reason="no_other_slot" if match.tried else "no_free_slot",
             )
         for server in swept.lost_servers:
             log.warning("server_lost", server_id=server.server_id, sessions=server.sessions)

@@ -1,5 +1,6 @@
 """What a node does to keep the pool and its place in it: the sweep of every deadline, leases, its own channel."""
 
+import json
 import secrets
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class Swept:
     queue_timeouts: int = 0
     party_timeouts: int = 0
     dead_nodes: tuple[str, ...] = ()
+    dead_addresses: tuple[str, ...] = ()  # where those nodes were, as far as they had said it
     lost_servers: tuple[LostServer, ...] = ()
     overdue_sessions: int = 0
     lost_events: tuple[LostEvents, ...] = ()
@@ -143,7 +145,8 @@ class UpkeepStore:
             epoch=epoch.decode(),
             redis_us=redis_us,
             gap_seconds=gap_us / 1_000_000,
-            dead_nodes=tuple(node.decode() for node in nodes[1:]),
+            dead_nodes=tuple(node.decode() for node in nodes[1::2]),
+            dead_addresses=tuple(address for info in nodes[2::2] if (address := _address(info))),
             grace_ended=players[0],
             cancelled_by_leaving=players[1],
             queue_timeouts=players[2],
@@ -293,3 +296,9 @@ class UpkeepStore:
         except StoreRefuses:
             return ""
         return str(info["run_id"])
+
+
+def _address(info: bytes) -> str:
+    """Where a node was, by what it said of itself (`OperatorStore.nodes`)."""
+    said = json.loads(info) if info else {}
+    return str(said.get("address", ""))

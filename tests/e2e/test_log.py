@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 import match_server
-from tests.shared.fake_server import FakeServer
+from tests.shared.fake_server import FakeServer, Reply, answering
 from tests.shared.node import LoggingNode, Node, Process
 from tests.shared.player import MODE, player_on, players_on, queue_all
 
@@ -78,6 +78,22 @@ def test_why_a_player_left_and_its_match_was_cancelled(node: LoggingNode) -> Non
     fields = {"loading_session_id": session, "game_mode": MODE}
     node.wait_for_line("player_dequeued", player_id=left[0], reason="requested", **fields)
     node.wait_for_line("match_cancelled", reason="player_left", at_fault=left, requeued=1, **fields)
+
+
+def test_a_match_that_its_only_server_fails_is_not_said_to_have_found_no_slot(
+    tmp_path: Path, redis_url: str, prefix: str
+) -> None:
+    async def journey(node: LoggingNode) -> None:
+        fails = answering(Reply(500, {"detail": "the disk is full"}))
+        async with FakeServer(node, answer=fails) as server, players_on(node, "ann", "bob") as players:
+            await queue_all(players)
+            await asyncio.gather(*(player.load() for player in players))
+            line = await asyncio.to_thread(node.wait_for_line, "allocation_failed")
+            assert (line["reason"], set(line["server_ids"])) == ("no_other_slot", {server.server_id})
+            assert "the disk is full" in node.lines("session_not_created")[0]["error"]
+
+    with LoggingNode(tmp_path, redis_url, prefix, allocation_wait_seconds=0.1) as node:
+        asyncio.run(journey(node))
 
 
 def test_a_player_whose_grace_has_ended_is_said_to_have_left(tmp_path: Path, redis_url: str, prefix: str) -> None:

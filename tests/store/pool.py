@@ -365,9 +365,9 @@ class Pool(RawPool):
 
     # --- upkeep ---
 
-    def renew(self, node: str = "n1", *, allocations: Sequence[tuple[str, str]] = ()) -> bool:
+    def renew(self, node: str = "n1", *, allocations: Sequence[tuple[str, str]] = (), info: str = "{}") -> bool:
         lease_us = LEASE_SECONDS * SECOND_US
-        info = "" if allocations else "{}"
+        info = "" if allocations else info
         leases = self.upkeep(node).renew(lease_us=lease_us, game_modes=SIZES, info=info, allocations=allocations)
         return self.do(leases)
 

@@ -6,13 +6,15 @@ CALL = ("expire_nodes", 100, GRACE_SECONDS * SECOND_US)
 def test_the_players_of_a_dead_node_are_held_and_then_dropped(pool: Pool) -> None:
     pool.register("s1")
     pool.renew("n2")
+    pool.renew("n1", info='{"address": "http://n1"}')
     pool.enqueue("ann", node="n1")
     pool.enqueue("bob", node="n2")
     pool.move_clock(LEASE_SECONDS + 1)
     pool.renew("n2")
 
-    assert pool.sweep(node="n2").dead_nodes == ("n1",)
+    swept = pool.sweep(node="n2")
 
+    assert (swept.dead_nodes, swept.dead_addresses) == (("n1",), ("http://n1",))
     assert pool.record("ann")["connection"] == ""
     assert pool.members("queue:duel") == ["bob"]
     assert pool.members("nodes") == ["n2"]
@@ -73,7 +75,7 @@ def test_a_player_who_moved_to_another_node_is_not_held(pool: Pool) -> None:
     pool.move_clock(LEASE_SECONDS + 1)
     pool.renew("n2")
 
-    assert pool.run(*CALL) == [1, b"n1"]
+    assert pool.run(*CALL) == [1, b"n1", b"{}"]
 
     assert pool.record("moved")["connection"] == "moved/1"
     assert pool.members("queue:duel") == ["moved"]
@@ -85,7 +87,7 @@ def test_more_players_than_one_sweep_may_hold_are_held_by_the_next(pool: Pool) -
 
     call = ("expire_nodes", 2, GRACE_SECONDS * SECOND_US)
 
-    assert [pool.run(*call) for _ in range(3)] == [[2, b"n1"], [1, b"n1"], [0]]
+    assert [pool.run(*call) for _ in range(3)] == [[2, b"n1", b"{}"], [1, b"n1", b"{}"], [0]]
     assert sorted(pool.members("held")) == ["ann", "bob", "cid"]
 
 
@@ -103,7 +105,7 @@ def test_a_matched_player_needs_no_node(pool: Pool) -> None:
     pool.found("ann", "bob")
     pool.move_clock(LEASE_SECONDS + 1)
 
-    assert pool.run(*CALL) == [0, b"n1"]
+    assert pool.run(*CALL) == [0, b"n1", b"{}"]
     assert pool.record("ann")["connection"] == "ann/1"
 
 
@@ -113,7 +115,7 @@ def test_a_node_whose_players_cannot_be_read_keeps_no_other_alive(pool: Pool) ->
     pool.redis("SET", f"{pool.prefix}node_players:broken", "rubbish")
     pool.move_clock(LEASE_SECONDS + 1)
 
-    assert pool.run(*CALL) == [1, b"n1"]
+    assert pool.run(*CALL) == [1, b"n1", b"{}"]
 
     assert pool.members("held") == ["ann"]
 
