@@ -188,16 +188,17 @@ class Settings(BaseSettings):
         name, host = ("host", self.host) if self.admin_port is None else ("admin_host", self.admin_host)
         if is_loopback(host):
             return self
+        missing: list[tuple[str, str]] = []
         if not self.server_key.get_secret_value():
-            raise ValueError(
-                f"server_key: must be set to listen on {host} ({variable(name)}), beyond loopback,"
-                " or anybody could register a dedicated server"
-            )
+            missing.append(("server_key", "anybody could register a dedicated server"))
         if not (self.admin_key.get_secret_value() or self.admin_keys):
-            raise ValueError(
-                f"admin_key: must be set to listen on {host} ({variable(name)}), beyond loopback, or anybody could"
-                f" pause a queue; {variable('admin_port')} moves the operators' calls to {self.admin_host}"
-            )
+            moved = f"{variable('admin_port')} moves the operators' calls to {self.admin_host}"
+            missing.append(("admin_key", f"anybody could pause a queue; {moved}"))
+        if missing:
+            (key, why), *others = missing
+            besides = "".join(f"; so must {variable(other)}, or {what}" for other, what in others)
+            where = f"{host} ({variable(name)}), beyond loopback"
+            raise ValueError(f"{key}: must be set to listen on {where}, or {why}{besides}")
         return self
 
     @classmethod

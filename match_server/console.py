@@ -48,6 +48,11 @@ VersionOption = Annotated[
 _NOISY = ("uvicorn", "websockets", "httpx", "httpcore", "asyncio", "alembic", "sqlalchemy", "aiosqlite", "kafka")
 
 
+def _tuples_as_lists(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """As in JSON; people need not know how Python tells the two apart."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in event.items()}
+
+
 def _common_fields_first(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Open each JSON line with what every line has, in the same order."""
     return {
@@ -78,7 +83,10 @@ def configure_logging(log_format: LogFormat, log_level: LogLevel) -> None:
             structlog.processors.JSONRenderer(),
         ]
     else:
-        tail = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time", pad_event_to=24)]
+        tail = [
+            _tuples_as_lists,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time", pad_event_to=24),
+        ]
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(log_level.upper())),

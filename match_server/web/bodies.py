@@ -1,15 +1,18 @@
 """Bodies of requests: read within a size limit, then parsed and checked, before anything acts on them."""
 
 import asyncio
+import difflib
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 from starlette.requests import ClientDisconnect, Request
 
 from match_server.protocol import ADDRESS_PATTERN, GameModeName, ServerId, SessionId
 from match_server.web.problems import Refused
 
+SHOWN_CHARACTERS = 64  # of a name that somebody else has chosen
 _BODY_SECONDS = 10.0
 _LIMIT_BYTES = 8 * 1024 * 1024  # a heartbeat may list 100,000 sessions
 
@@ -106,9 +109,25 @@ async def read_body(request: Request, model: type[B], *, empty: bytes | None = N
         details = error.errors(include_url=False, include_input=False, include_context=False)
         if details[0]["type"] == "json_invalid":
             raise Refused(400, "the body is not JSON") from None
-        wrong = [{"field": ".".join(map(str, detail["loc"])), "expected": detail["msg"]} for detail in details[:10]]
+        known = set(model.model_fields)
+        unknown = [name for name in _fields(content) if name not in known]
+        wrong = [
+            {"field": ".".join(map(str, detail["loc"])), "expected": detail["msg"] + _misspelt(detail, unknown)}
+            for detail in details[:10]
+        ]
         first = wrong[0]
         text = f"{first['field']}: {first['expected']}" if first["field"] else "expected a JSON object"
         raise Refused(422, text, errors=wrong) from None
     except ValueError:
         raise Refused(400, "the body is not JSON") from None
+
+
+def _fields(content: bytes) -> list[str]:
+    body = from_json(content)
+    return list(body) if isinstance(body, dict) else []
+
+
+def _misspelt(detail: ErrorDetails, unknown: Sequence[str]) -> str:
+    """What the body has in the place of a field that is missing: most likely the same, spelt wrongly."""
+    near = difflib.get_close_matches(str(detail["loc"][-1]), unknown, n=1) if detail["type"] == "missing" else []
+    return f"; the body has {near[0][:SHOWN_CHARACTERS]!r}" if near else ""

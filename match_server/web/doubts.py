@@ -3,10 +3,9 @@
 import difflib
 from collections.abc import Iterable, Sequence
 
-from match_server.web.bodies import HeartbeatBody, RegisterBody
+from match_server.web.bodies import SHOWN_CHARACTERS, HeartbeatBody, RegisterBody
 
 _MOST = 10  # of each kind
-_SHOWN_CHARACTERS = 64
 
 
 def unknown_fields(body: RegisterBody | HeartbeatBody) -> list[str]:
@@ -27,9 +26,9 @@ def unreachable(control_url: str, why: str) -> str:
 
 
 def _shown(name: str) -> str:
-    return repr(name[:_SHOWN_CHARACTERS])
+    return repr(name[:SHOWN_CHARACTERS])
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(name[:_SHOWN_CHARACTERS], list(known), n=1)
+    nearest = difflib.get_close_matches(name[:SHOWN_CHARACTERS], list(known), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

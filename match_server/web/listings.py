@@ -121,7 +121,7 @@ def node_answer(status: NodeStatus) -> answers.Node:
         "started_at": said.get("started_at"),
         "connections": said.get("connections"),
         "mailbox": said.get("mailbox"),
-        "lag_seconds": said.get("lag_seconds"),
+        "lag_seconds": None if (lag := said.get("lag_seconds")) is None else round(lag, 6),
         "modes_hash": said.get("modes_hash"),
         "players": status.players,
         "state": said.get("state", "starting") if status.lease_seconds_left > 0 else "dead",

@@ -53,6 +53,18 @@ def test_the_first_line_says_what_was_started(tmp_path: Path, redis_url: str, pr
         assert node.output == "", "the banner is for people"
 
 
+def test_lists_look_the_same_to_people_as_in_json(tmp_path: Path, redis_url: str, prefix: str) -> None:
+    async def journey(node: Node) -> None:
+        async with FakeServer(node), players_on(node, "ann", "bob") as players:
+            await queue_all(players)
+            await players[0].expect("start_loading")
+            await players[0].send("dequeue")
+            await asyncio.to_thread(node.wait_for_log, f"at_fault=['{players[0].player_id}']")
+
+    with Node(tmp_path, redis_url, prefix) as node:
+        asyncio.run(journey(node))
+
+
 def test_workers_log_json_alone(tmp_path: Path, redis_url: str, prefix: str) -> None:
     options = ("--workers", "2", "--log-format", "json")
     with Process(tmp_path, "match_server", *options, port=0, redis_url=redis_url, key_prefix=prefix) as parent:

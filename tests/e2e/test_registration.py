@@ -186,6 +186,13 @@ def test_a_body_that_is_not_json_is_400(node: Node, body: bytes) -> None:
     _refused(node, body, 400)
 
 
+def test_a_misspelt_field_is_named_where_it_is_missing(node: Node) -> None:
+    body = {name: value for name, value in GOOD.items() if name != "control_url"}
+    _refused(
+        node, body | {"control_ur": GOOD["control_url"]}, 422, "control_url: Field required; the body has 'control_ur'"
+    )
+
+
 @pytest.mark.parametrize("body", [[], "x", 1, None, [GOOD]])
 def test_a_body_that_is_no_object_is_422(node: Node, body: Any) -> None:
     _refused(node, body, 422)

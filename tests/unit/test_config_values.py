@@ -2,6 +2,7 @@
 
 import contextlib
 import ipaddress
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -276,3 +277,10 @@ def test_names_of_pools_are_checked(pools: str) -> None:
 
 def test_a_hash_tag_in_the_prefix_would_put_all_pools_into_one_slot() -> None:
     assert refusal(pools="eu,us", key_prefix="{x}:").startswith("MATCH_KEY_PREFIX: must hold no hash tag")
+
+
+def test_all_keys_that_are_missing_beyond_loopback_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MATCH_HOST", "0.0.0.0")
+    assert re.match("MATCH_SERVER_KEY: must be set .*; so must MATCH_ADMIN_KEY, or anybody", refusal())
+    monkeypatch.setenv("MATCH_SERVER_KEY", "k" * 32)
+    assert re.match("MATCH_ADMIN_KEY: must be set", refusal())

@@ -101,7 +101,7 @@ function queueCard({ game_mode: mode }) {
     say(figures.oldest, duration(queue.oldest_wait_seconds));
     say(figures.matches, number(queue.matches_last_minute));
     const tone = { paused: "warn", no_server_for_mode: "bad", no_free_slot: "bad" }[queue.blocked_by];
-    say(badge, BLOCKED[queue.blocked_by] ?? (queue.waiting ? "Matching" : "Nobody waits"));
+    say(badge, BLOCKED[queue.blocked_by] ?? (queue.waiting ? "Looks for matches" : "Nobody waits"));
     set(badge, { class: `badge ${tone ?? (queue.waiting && !queue.blocked_by ? "good" : "plain")}` });
     pause.dataset.paused = queue.paused ? "yes" : "no";
     say(pause, queue.paused ? "Resume" : "Pause");
