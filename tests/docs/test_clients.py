@@ -103,6 +103,17 @@ def test_both_clients_find_a_match(node: Node, tmp_path: Path) -> None:
     assert first[1].startswith("connect to ws://")
 
 
+def test_a_refusal_is_one_line(tmp_path: Path, redis_url: str, prefix: str) -> None:
+    with Node(tmp_path, redis_url, prefix, game_modes="Other:2") as other:
+        commands = [python(tmp_path, other.ws, "player-py")]
+        if JAVASCRIPT_RUNS:
+            commands.append(javascript(tmp_path, other.ws))
+        for command in commands:
+            status, out, err = asyncio.run(output_of(command))
+            assert (status, out) == (1, "")
+            assert err == "game_mode: expected one of Other\n"
+
+
 def test_the_javascript_is_well_formed(tmp_path: Path) -> None:
     """As far as there is a Node.js to say so; without one, only that it stands in the README."""
     script = tmp_path / "client.js"

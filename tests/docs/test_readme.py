@@ -1,13 +1,16 @@
 """The README's calls and programs, as they stand there."""
 
 import asyncio
+import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from tests.docs.curl import ask, calls
 from tests.docs.markdown import marked
-from tests.shared.node import Node, Process, eventually, run
+from tests.shared.node import Node, Process, environment, eventually, run
 from tests.shared.player import players_on, queue_all
 
 PROGRAM = ".venv/bin/match-server"
@@ -55,6 +58,15 @@ def test_the_shortest_server_hosts_a_match_and_comes_back_after_its_lease(
             eventually(registered)
             asyncio.run(_two_players_meet_at(node, ME))
             eventually(lambda: registered()[0]["active"] == 0)
+
+
+def test_the_shortest_server_says_in_one_line_why_it_is_refused(redis_url: str, prefix: str, tmp_path: Path) -> None:
+    with Node(tmp_path, redis_url, prefix, server_key="k" * 32) as node:
+        script = marked("README.md", "code: server.py").replace("http://127.0.0.1:8080", node.base).replace("9000", "0")
+        run = [sys.executable, "-c", script]
+        done = subprocess.run(run, capture_output=True, text=True, env=environment({}), timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch("[^{}]*MATCH_SERVER_KEY[^{}]*\n", done.stderr), done.stderr
 
 
 ME = "127.0.0.1:7777"
