@@ -141,7 +141,7 @@ class Pool:
         self._fleet_keeper = FleetKeeper(
             fleets,
             registry=self.registry,
-            store=FleetStore(redis, prefix=prefix, node=node),
+            store=FleetStore(runner, redis, prefix=prefix, node=node),
             period_seconds=fleets_period_seconds,
         )
         self._fleets = fleets

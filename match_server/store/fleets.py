@@ -7,6 +7,7 @@ from pydantic_core import from_json
 from redis.asyncio import Redis
 
 from match_server.store.client import command
+from match_server.store.scripts import ScriptRunner
 
 _SESSIONS_PER_CALL = 500
 
@@ -14,7 +15,8 @@ _SESSIONS_PER_CALL = 500
 class FleetStore:
     """Of one matchmaking pool."""
 
-    def __init__(self, redis: Redis, *, prefix: str, node: str) -> None:
+    def __init__(self, runner: ScriptRunner, redis: Redis, *, prefix: str, node: str) -> None:
+        self._runner = runner
         self._redis = redis
         self._prefix = prefix
         self._node = node
@@ -27,12 +29,7 @@ class FleetStore:
         Raises:
             StoreUnavailable: Redis gave no answer.
         """
-        key, lease_ms = f"{self._prefix}fleets", int(lease_seconds * 1000)
-        if await command(self._redis, "SET", key, self._node, "NX", "PX", lease_ms):
-            return True
-        if await command(self._redis, "GET", key) != self._node.encode():
-            return False
-        return bool(await command(self._redis, "PEXPIRE", key, lease_ms))
+        return bool(await self._runner.one("lease_fleets", self._node, int(lease_seconds * 1000)))
 
     async def without_slot(self, server_id: str, session_ids: Sequence[str]) -> set[str]:
         """Of these sessions, those that have no slot on this server, nor will get one.

@@ -49,6 +49,7 @@ SCRIPTS: Mapping[str, tuple[str, str]] = {
     "hand_over": ("node", "game_mode loading_session_id"),
     "heartbeat_server": ("server_id incarnation lease_us state beat listed_count absent_count", "session_id"),
     "hold": ("", "player_id connection grace_us"),
+    "lease_fleets": ("node lease_ms", ""),
     "lease_proposer": ("game_mode node lease_us rules_version", ""),
     "lease_sink": ("sink holder lease_ms", ""),
     "leave": ("", "player_id connection operation reason"),

@@ -111,7 +111,7 @@ def test_the_readme_describes_every_key_and_no_other() -> None:
     assert len(documented) > 25, "the table was found"
     assert [key for key in literals if not any(known.startswith(key) for known in documented)] == []
     by_python = {key for key in documented if not any(lua_sources.covers(p, key) for p in patterns)}
-    assert by_python == {"events:dead:*", "fleets", "secret"}, "no script sets or reads these"
+    assert by_python == {"events:dead:*", "secret"}, "no script sets or reads these"
 
 
 def test_only_enqueue_is_refused_by_a_full_redis() -> None:

@@ -422,6 +422,7 @@ CASES: dict[str, tuple[Callable[[RankedPool], object], ...]] = {
     "heartbeat_server": (heartbeat, heartbeat_of_unknown_fates),
     "hold": (hold,),
     "lease_proposer": (lambda pool: pool.do(pool.tickets.take_lease(RANKED, RULES)),),
+    "lease_fleets": (lambda pool: pool.run("lease_fleets", "n1", 1000),),
     "lease_sink": (lambda pool: pool.run("lease_sink", "history", "a", 1000),),
     "leave": (lambda pool: leave(pool, "duel", 64), lambda pool: leave(pool, "royale", 100), leave_the_queue),
     "meetings": (meetings,),
