@@ -2,10 +2,17 @@
 
 import ast
 import re
+import shlex
+import signal
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
 
 from match_server.config import Settings, variable
-from tests.docs.markdown import ROOT, read
-from tests.shared.node import Node, eventually
+from tests.docs.markdown import ROOT, marked, read
+from tests.shared.node import Node, Process, eventually
+from tests.shared.tcp_redis import free_ports
 
 DOC = "docs/operations.md"
 
@@ -49,3 +56,30 @@ def test_variables_that_are_named_exist() -> None:
     for page in pages:
         named = set(re.findall(r"\bMATCH_[A-Z_]+\b", page.read_text(encoding="utf-8")))
         assert named <= known, page
+
+
+def test_several_nodes_run_on_one_machine(tmp_path: Path) -> None:
+    """The commands as they stand there, on other ports and for fewer players; one node is killed meanwhile."""
+    block = marked(DOC, "command: several nodes").replace("--players 1000 --rate 50", "--players 60 --rate 30")
+    ports = ("6390", "8080", "8090")
+    for port, free in zip(ports, free_ports(len(ports)), strict=True):
+        block = block.replace(port, str(free))
+    store, first, second, server, crowd = (shlex.split(line) for line in block.splitlines())
+    with ExitStack() as running:
+
+        def start(words: list[str], *, until: str) -> Process:
+            process = Process(tmp_path, words[0].replace("-", "_"), *words[1:])
+            running.callback(process.kill)
+            process.start().wait_for_output(until)
+            return process
+
+        running.callback(start(store, until="Press Ctrl").stop, signal.SIGINT)  # it ends the Redis that it has started
+        start(first, until="ready on")
+        dies = start(second, until="ready on")
+        start(server, until=".")
+        players = Process(tmp_path, "test_client", *crowd[1:]).start()
+        running.callback(players.kill)
+        metrics = f"http://127.0.0.1:{second[-1]}/metrics"
+        eventually(lambda: re.search(r"^match_connections [1-9]", httpx.get(metrics).text, re.MULTILINE))
+        dies.kill()
+        assert players.wait(within_seconds=60) == 0, players.log + players.output
