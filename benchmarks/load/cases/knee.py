@@ -32,7 +32,7 @@ def case() -> Case:
             figures = measure(bench.layout, rate, _SECONDS)
             if holds(figures):
                 return Result.of(this.name, this.about, [{"knee_matches_per_second": rate, **figures}])
-            rate = _next_below(rate)
+            rate = _next_below(rate, _FINE)
 
     about = f"the highest rate of Poisson arrivals at which p99 to match_found is below {P99_LIMIT_MS:g} ms for 30 s"
     return Case("knee", about, run)
@@ -60,15 +60,16 @@ def holds(figures: Figures) -> bool:
 
 def _search(layout: Layout) -> float:
     """The highest rate of a ladder that holds for some seconds: in coarse steps first, then in fine ones."""
-    best = 0.0
+    rate = _FIRST_RATE
+    while not holds(measure(layout, rate, _SEARCH_SECONDS)):
+        rate = _next_below(rate, _COARSE)
     for step in (_COARSE, _FINE):
-        rate = best * step if best else _FIRST_RATE
-        while holds(measure(layout, rate, _SEARCH_SECONDS)):
-            best, rate = rate, rate * step
-    return best or _next_below(_FIRST_RATE)
+        while holds(measure(layout, rate * step, _SEARCH_SECONDS)):
+            rate *= step
+    return rate
 
 
-def _next_below(rate: float) -> float:
+def _next_below(rate: float, step: float) -> float:
     if rate < 1:
         raise BenchmarkError("no rate holds")
-    return rate / _FINE
+    return rate / step
