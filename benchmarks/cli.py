@@ -1,10 +1,11 @@
-"""The command: without a subcommand the load benchmarks, `guard`, and those of the matching and the history."""
+"""The command: without a subcommand the load benchmarks; `guard`, and those of single parts, by name."""
 
 import typer
 
 from benchmarks.history import history
 from benchmarks.load import commands as load
 from benchmarks.matching import commands as matching
+from benchmarks.scaling.command import scaling
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.callback(invoke_without_command=True, epilog=load.EXAMPLES)(load.run)
@@ -12,6 +13,7 @@ app.command()(load.guard)
 app.command()(matching.quality)
 app.command("matching")(matching.matching)
 app.command()(history)
+app.command()(scaling)
 
 
 def main() -> None:

@@ -1,14 +1,16 @@
 """What a case runs against: Redis, nodes or their naive counterpart, dedicated servers, each a process of its own."""
 
+import json
 import os
 import re
 import signal
 import socket
 import tempfile
 import time
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from benchmarks.load.cores import Layout, pinned
 from benchmarks.load.generator import Generator, Helper
@@ -166,3 +168,10 @@ def _wait_for_socket(path: Path) -> None:
         except OSError:
             time.sleep(0.01)
     raise BenchmarkError("Redis did not start")
+
+
+def registered(stack: Stack) -> list[dict[str, Any]]:
+    """The dedicated servers, as operators see them."""
+    with urllib.request.urlopen(f"http://{stack.addresses[0]}/servers", timeout=10) as answer:
+        servers: list[dict[str, Any]] = json.load(answer)["servers"]
+    return servers
