@@ -145,4 +145,4 @@ def test_the_demo_gives_every_player_its_match_and_five_seconds_of_play(tmp_path
     assert 5 < time.monotonic() - started < 30
     assert "Traceback" not in told.stderr
     assert "200" in told.stdout
-    assert "rooms: players 200" in told.stdout
+    assert "200 players, " in told.stdout
