@@ -22,7 +22,7 @@ from benchmarks.load.run import Run, run_cases
 
 EXAMPLES = """\b
 Examples:
-  python -m benchmarks                                  everything, in about half an hour
+  python -m benchmarks                                  every case of --list
   python -m benchmarks --quick                          the main cases, in under two minutes
   python -m benchmarks --list                           the names of the cases
   python -m benchmarks --only burst-5000 --only paced-300

@@ -15,10 +15,10 @@ from benchmarks.load.stack import Stack
 
 P99_LIMIT_MS = 100.0
 _SECONDS, _SEARCH_SECONDS = 30.0, 8.0
-_CONNECTIONS = 8_000  # players enqueue anew, in turn, on the connections that there are
+_CONNECTIONS = 4_000  # players enqueue anew, in turn, on the connections that there are
 _SESSION_SECONDS = 2.0
 _SPARE_SLOTS = 1000
-_FIRST_RATE, _COARSE, _FINE = 400.0, 1.25, 1.05
+_FIRST_RATE, _COARSE, _FINE = 100.0, 1.5, 1.1
 _SEED = 30
 _GRACE_SECONDS = 10.0
 
