@@ -11,7 +11,7 @@ from tests.simulation.seeds import run_seeds
 SEEDS = 600
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("bug", PLANTED_BUGS)
 def test_the_simulation_finds(bug: str) -> None:
     jobs = os.cpu_count() or 1
