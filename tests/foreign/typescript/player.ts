@@ -1,0 +1,67 @@
+// A player whose messages are generated from room.proto: joins, moves, chats, and prints the world that it has seen.
+import { create, fromBinary, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import WebSocket from "ws";
+import { ClientMessageSchema, ServerMessageSchema, type PlayerState } from "./generated/room_pb.js";
+
+const [url, joinToken, steps] = process.argv.slice(2) as [string, string, string];
+const socket = new WebSocket(url, ["room.v1.protobuf"]);
+const world = new Map<string, Partial<PlayerState>>();
+const chat: string[] = [];
+let me = "";
+let seq = 0;
+
+type Message = MessageInitShape<typeof ClientMessageSchema>["message"];
+const send = (message: Message) => socket.send(toBinary(ClientMessageSchema, create(ClientMessageSchema, { message })));
+
+function merge(players: PlayerState[]) {
+  for (const player of players) {
+    const changed = Object.entries(player).filter(([, value]) => value !== undefined);
+    world.set(player.playerId, { ...world.get(player.playerId), ...Object.fromEntries(changed) });
+  }
+}
+
+function step() {
+  const { x = 0, y = 0, z = 0, yaw = 0 } = world.get(me)!;
+  send({ case: "move", value: { seq: ++seq, x: x + (x > 0 ? -100 : 100), y, z, yaw } });
+}
+
+socket.on("open", () => send({ case: "join", value: { joinToken } }));
+socket.on("message", (data: Buffer) => {
+  const { message } = fromBinary(ServerMessageSchema, data);
+  switch (message.case) {
+    case "welcome":
+      me = message.value.playerId;
+      merge(message.value.players);
+      seq = world.get(me)!.seq ?? 0;
+      step();
+      break;
+    case "state":
+      merge(message.value.players);
+      if (message.value.full) {
+        const places = [...world].map(([id, { x, y, z, seq }]) => [id, { x, y, z, seq }]);
+        console.log(JSON.stringify({ protocol: socket.protocol, world: Object.fromEntries(places), chat }));
+        send({ case: "leave", value: {} });
+      } else if (message.value.players.some((player) => player.playerId === me)) {
+        // One step for each that is applied, so that none is too fast.
+        seq < Number(steps) ? step() : send({ case: "chat", value: { text: "done" } });
+      }
+      break;
+    case "chat":
+      chat.push(message.value.text);
+      if (message.value.text === "look") send({ case: "snapshot", value: {} }); // the other player has stopped moving
+      break;
+    case "tagged":
+    case "notice":
+    case "ended":
+      send({ case: "ack", value: { id: message.value.id } });
+      break;
+    case "rejected":
+    case "error":
+      console.error(message.case, message.value);
+      process.exitCode = 1;
+      socket.close();
+  }
+});
+socket.on("close", (code) => {
+  if (code !== 1000) process.exitCode = 1;
+});
