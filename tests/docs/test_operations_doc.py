@@ -80,6 +80,7 @@ def test_several_nodes_run_on_one_machine(tmp_path: Path) -> None:
         players = Process(tmp_path, "test_client", *crowd[1:]).start()
         running.callback(players.kill)
         metrics = f"http://127.0.0.1:{second[-1]}/metrics"
-        eventually(lambda: re.search(r"^match_connections [1-9]", httpx.get(metrics).text, re.MULTILINE))
+        connected = re.compile(r"^match_connections [1-9]", re.MULTILINE)
+        eventually(lambda: connected.search(httpx.get(metrics).text), within_seconds=30)
         dies.kill()
-        assert players.wait(within_seconds=60) == 0, players.log + players.output
+        assert players.wait(within_seconds=120) == 0, players.log + players.output
