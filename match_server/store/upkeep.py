@@ -299,6 +299,10 @@ class UpkeepStore:
 
 
 def _address(info: bytes) -> str:
-    """Where a node was, by what it said of itself (`OperatorStore.nodes`)."""
-    said = json.loads(info) if info else {}
-    return str(said.get("address", ""))
+    """Where a node was, by what it said of itself; empty where that cannot be read, which must stop no sweep."""
+    try:
+        said = json.loads(info or b"{}")
+    except ValueError:
+        return ""
+    address = said.get("address") if isinstance(said, dict) else None
+    return address if isinstance(address, str) else ""

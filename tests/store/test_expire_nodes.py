@@ -1,3 +1,5 @@
+import pytest
+
 from tests.store.pool import GRACE_SECONDS, LEASE_SECONDS, SECOND_US, Pool
 
 CALL = ("expire_nodes", 100, GRACE_SECONDS * SECOND_US)
@@ -24,6 +26,16 @@ def test_the_players_of_a_dead_node_are_held_and_then_dropped(pool: Pool) -> Non
     pool.renew("n2")
     assert pool.sweep(node="n2").grace_ended == 1
     assert pool.frames("ann")[-1]["reason"] == "disconnected"
+
+
+@pytest.mark.parametrize("info", ["not JSON", "[]", "null", '{"address": null}'])
+def test_what_a_node_said_of_itself_stops_no_sweep(pool: Pool, info: str) -> None:
+    pool.renew("n1", info=info)
+    pool.enqueue("ann", node="n1")
+    pool.move_clock(LEASE_SECONDS + 1)
+    swept = pool.sweep(node="n2")
+    assert (swept.dead_nodes, swept.dead_addresses) == (("n1",), ())
+    assert pool.members("held") == ["ann"]
 
 
 def test_a_mode_with_a_grace_of_its_own_drops_the_players_of_a_dead_node_by_it(pool: Pool) -> None:
