@@ -32,6 +32,13 @@ class RankedPool(Pool):
     def tickets_of(self, node: str) -> TicketStore:
         return TicketStore(self.runner, node=node)
 
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock; the node lives, and ends what is due."""
+        self.move_clock(seconds)
+        self.renew()
+        assert self.sweep().acted
+        self.check()
+
     # --- tickets ---
 
     def arrive(self, player: str, party: str = "", size: int = 1, *, rating: float = 1500, **more: Any) -> str:

@@ -1,21 +1,8 @@
 """Parties: players with one `party_id` become one ticket, and stay together from then on."""
 
 from match_server.store.tickets import Formed, Part
-from tests.store.pool import GRACE_SECONDS, PARTY_SECONDS, RANKED, SECOND_US
+from tests.store.pool import GRACE_SECONDS, PARTY_SECONDS, RANKED, kinds
 from tests.store.ranked_pool import RankedPool, changes
-from tests.store.raw_pool import Frame
-
-
-def kinds(frames: list[Frame]) -> list[str]:
-    return [frame["type"] for frame in frames]
-
-
-def pass_time(ranked: RankedPool, seconds: float) -> None:
-    ranked.move_clock(seconds)
-    ranked.renew()
-    assert ranked.sweep().acted
-    ranked.check()
-
 
 # --- gathering ---
 
@@ -108,10 +95,10 @@ def test_who_does_not_gather_in_time_leaves(ranked: RankedPool) -> None:
     ranked.arrive("ann", "pals", 3)
     ranked.move_clock(PARTY_SECONDS - 1)
     ranked.arrive("bob", "pals", 3)
-    pass_time(ranked, 0.5)
+    ranked.pass_time(0.5)
     ranked.everything_said()
 
-    pass_time(ranked, 1)
+    ranked.pass_time(1)
 
     assert [ranked.frames(player)[-1]["reason"] for player in ("ann", "bob")] == ["party_timeout"] * 2
     assert ranked.arrive("cat", "pals", 3) == "gathering", "the party's id is free again"
@@ -126,7 +113,7 @@ def test_a_paused_mode_lets_a_party_complete_and_forms_nothing(ranked: RankedPoo
     assert ranked.arrive("dan") == "queue_paused"
     assert ranked.arrive("dan", "new", 2) == "queue_paused"
     assert ranked.arrive("bob", "pals", 2) == "queued"
-    pass_time(ranked, PARTY_SECONDS + 1)
+    ranked.pass_time(PARTY_SECONDS + 1)
     assert ranked.frames("cat")[-1]["reason"] == "party_timeout"
     assert [ticket.players for ticket in ranked.waiting().values()] == [("ann", "bob")]
 
@@ -173,7 +160,7 @@ def test_a_grace_that_ends_ends_the_party(ranked: RankedPool) -> None:
     ranked.arrive("bob", "pals", 3)
     assert ranked.frames("bob")[-1]["members"] == ["ann", "bob"]
 
-    pass_time(ranked, GRACE_SECONDS + 1)
+    ranked.pass_time(GRACE_SECONDS + 1)
 
     left = ranked.frames("bob")[-1]
     assert (left["reason"], left["player_id"]) == ("party_left", "ann")
@@ -273,7 +260,7 @@ def test_the_party_of_whoever_never_loaded_leaves_and_all_others_go_back_whole(r
     ranked.everything_said()
     head = ranked.head()
 
-    pass_time(ranked, 61)
+    ranked.pass_time(61)
 
     assert [frame["reason"] for frame in ranked.frames("ann")] == ["loading_timeout"]
     (left,) = ranked.frames("bob")
@@ -290,7 +277,7 @@ def test_two_members_at_fault_each_hear_their_own_reason(ranked: RankedPool) -> 
     ranked.formed(pals, cat, dan)
     ranked.ready("cat")
 
-    pass_time(ranked, 61)
+    ranked.pass_time(61)
 
     reasons = {player: ranked.frames(player)[-1]["reason"] for player in ("ann", "bob", "dan")}
     assert reasons == dict.fromkeys(("ann", "bob", "dan"), "loading_timeout")
@@ -308,7 +295,7 @@ def test_the_party_of_who_left_during_a_failed_allocation_leaves_with_it(ranked:
     while order is not None:
         code, order = ranked.fail(order, "error")
     assert code == "waiting"
-    pass_time(ranked, 31)
+    ranked.pass_time(31)
 
     assert ranked.frames("bob")[-1]["player_id"] == "ann"
     assert list(ranked.waiting()) == [others.ticket_id]
@@ -330,189 +317,6 @@ def test_a_party_id_is_free_once_its_match_is_found(ranked: RankedPool) -> None:
     assert ranked.arrive("ann", "pals", 2, operation=2) == "queued"
     (again,) = ranked.waiting().values()
     assert again.players == ("bob", "ann")
-
-
-# --- a Redis that lost its data ---
-
-
-def lose(ranked: RankedPool) -> None:
-    ranked.lose_everything()
-    ranked.register("s1", capacity=10)
-
-
-def test_a_party_that_gathered_gathers_anew_with_its_first_members_time(ranked: RankedPool) -> None:
-    """P4: three of four are there when Redis is emptied."""
-    for player in ("ann", "bob", "cat"):
-        ranked.arrive(player, "pals", 4)
-    part = Part({"rating": 1500}, "pals", 4)
-    seqs = {player: ranked.frames(player)[-1]["seq"] for player in ("ann", "bob", "cat")}
-    lose(ranked)
-    joined = {player: str(ranked.now_us() - ago * SECOND_US) for player, ago in (("cat", 5), ("ann", 15), ("bob", 10))}
-    for player, since in joined.items():
-        code, frames = ranked.reassert(
-            player,
-            seq=seqs[player],
-            claimed=1,
-            state="gathering",
-            mode=RANKED,
-            enqueued_at=since,
-            part=part,
-            epoch="lost",
-        )
-        assert (code, kinds(frames)) == ("put_back", ["party"])
-        ranked.check()
-
-    assert frames[0]["members"] == ["cat", "ann", "bob"]
-    assert frames[0]["timeout_seconds"] < PARTY_SECONDS - 15
-    assert ranked.arrive("dan", "pals", 4) == "queued"
-    ranked.check()
-
-
-def test_a_party_that_waited_comes_back_with_its_age(ranked: RankedPool) -> None:
-    party = ranked.party("pals", "ann", "bob")
-    seqs = {player: ranked.frames(player)[-1]["seq"] for player in party.players}
-    lose(ranked)
-    part = Part({"rating": 1500}, "pals", 2)
-
-    frames: list[Frame] = []
-    for player in party.players:
-        _, frames = ranked.reassert(
-            player,
-            seq=seqs[player],
-            mode=RANKED,
-            enqueued_at=str(party.enqueued_at_us),
-            part=part,
-            claimed=1,
-            epoch="lost",
-        )
-        ranked.check()
-
-    assert kinds(frames) == ["queued"]
-    assert kinds(ranked.frames("ann")) == ["queued"]
-    (back,) = ranked.waiting().values()
-    assert (back.players, back.enqueued_at_us) == (party.players, party.enqueued_at_us)
-
-
-def test_who_is_missing_after_a_loss_is_missed_by_its_party(ranked: RankedPool) -> None:
-    party = ranked.party("pals", "ann", "bob")
-    seq = ranked.frames("ann")[-1]["seq"]
-    lose(ranked)
-    ranked.reassert(
-        "ann",
-        seq=seq,
-        mode=RANKED,
-        enqueued_at=str(party.enqueued_at_us),
-        part=Part({"rating": 1500}, "pals", 2),
-        claimed=1,
-        epoch="lost",
-    )
-
-    pass_time(ranked, PARTY_SECONDS + 1)
-
-    assert ranked.frames("ann")[-1]["reason"] == "party_timeout"
-
-
-def test_a_party_that_loaded_goes_back_to_the_queue_whole(ranked: RankedPool) -> None:
-    party, (cat,) = ranked.party("pals", "ann", "bob"), ranked.alone("cat")
-    session = ranked.formed(party, cat)
-    seqs = {player: ranked.frames(player)[-1]["seq"] for player in ("ann", "bob", "cat")}
-    lose(ranked)
-    parts = {player: Part({"rating": 1500}, "pals", 2) for player in ("ann", "bob")} | {"cat": Part({"rating": 1500})}
-
-    heard = {}
-    for player, part in parts.items():
-        _, heard[player] = ranked.reassert(
-            player,
-            seq=seqs[player],
-            state="loading",
-            session=session,
-            mode=RANKED,
-            enqueued_at=str((cat if player == "cat" else party).enqueued_at_us),
-            part=part,
-            claimed=1,
-            epoch="lost",
-        )
-        ranked.check()
-
-    assert {player: kinds(frames) for player, frames in heard.items()} == {
-        "ann": ["match_cancelled", "party"],
-        "bob": ["match_cancelled", "queued"],
-        "cat": ["match_cancelled", "queued"],
-    }
-    assert [ticket.players for ticket in ranked.waiting().values()] == [("ann", "bob"), ("cat",)]
-
-
-def test_a_member_in_its_grace_proves_its_part_by_its_token(ranked: RankedPool) -> None:
-    """P13."""
-    party = ranked.party("pals", "ann", "bob")
-    seq = ranked.frames("bob")[-1]["seq"]
-    ranked.hold("ann")
-    lose(ranked)
-    part = Part({"rating": 1700}, "pals", 2)
-    made_at_us = party.enqueued_at_us
-
-    code, frames = ranked.resume("ann", connection="ann/2", mode=RANKED, made_at_us=made_at_us - SECOND_US, part=part)
-    ranked.check()
-    assert (code, kinds(frames), frames[0]["state"]) == ("ok", ["resumed", "party"], "gathering")
-    ranked.reassert(
-        "bob", seq=seq, mode=RANKED, enqueued_at=str(made_at_us), part=Part({}, "pals", 2), claimed=1, epoch="lost"
-    )
-    ranked.check()
-
-    (back,) = ranked.waiting().values()
-    assert back.attributes == {"ann": {"rating": 1700}, "bob": {}}
-    assert back.enqueued_at_us == made_at_us - SECOND_US
-
-
-def test_a_rolled_back_redis_gets_the_party_back(ranked: RankedPool) -> None:
-    """Redis comes back from before the party was complete, and from before it was matched."""
-    part = Part({"rating": 1500}, "pals", 2)
-    ranked.arrive("ann", "pals", 2)
-    incomplete = ranked.contents()
-    ranked.arrive("bob", "pals", 2)
-    (party,) = ranked.waiting().values()
-    complete = ranked.contents()
-    (cat,) = ranked.alone("cat")
-    session = ranked.formed(party, cat)
-    seqs = {player: ranked.frames(player)[-1]["seq"] for player in ("ann", "bob", "cat")}
-
-    for contents, claimed in ((complete, None), (incomplete, 1)):
-        ranked.put_back(contents)
-        for player in party.players:
-            ranked.reassert(
-                player,
-                seq=seqs[player],
-                state="loading",
-                session=session,
-                mode=RANKED,
-                enqueued_at=str(party.enqueued_at_us),
-                part=part,
-                claimed=claimed,
-                epoch="lost",
-            )
-            ranked.check()
-        assert [ticket.players for ticket in ranked.waiting().values()] == [party.players]
-
-
-def test_a_record_of_another_party_is_replaced_and_that_party_left(ranked: RankedPool) -> None:
-    ranked.arrive("ann", "old", 2)
-    ranked.arrive("bob", "old", 2)
-    ranked.frames("ann")
-
-    code, frames = ranked.reassert(
-        "ann",
-        seq=2**52,
-        claimed=2**52,
-        state="gathering",
-        mode=RANKED,
-        token="of-the-new-journey",
-        enqueued_at=str(ranked.now_us()),
-        part=Part({}, "new", 2),
-    )
-    ranked.check()
-
-    assert (code, kinds(frames), frames[-1]["party_id"]) == ("put_back", ["party"], "new")
-    assert ranked.frames("bob")[-1]["player_id"] == "ann"
 
 
 def test_a_private_match_is_a_party_alone(ranked: RankedPool) -> None:
