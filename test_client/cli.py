@@ -32,6 +32,7 @@ from test_client.options import (
 )
 from test_client.play import MANNERS
 from test_client.report import passed, show, to_json
+from test_client.room_frames import FrameForm
 from test_client.run import run_swarm
 from test_client.summary import summarize
 from test_client.swarm import Swarm
@@ -126,6 +127,9 @@ def simulate(
             metavar="NAME=WEIGHT,...", help=f"How players play in their rooms, by weight: {', '.join(MANNERS)}."
         ),
     ] = "plays=1",
+    frames: Annotated[
+        FrameForm, typer.Option(help="How players and their rooms write to each other.")
+    ] = FrameForm.JSON,
     player_key: Annotated[
         str,
         typer.Option(envvar="MATCH_PLAYER_KEY", show_envvar=True, help="Signs each player's token (HS256 JWT)."),
@@ -180,6 +184,7 @@ def simulate(
         play_seconds=play_seconds,
         move_hz=move_hz,
         play_mix=_read("--play-mix", lambda text: parse_mix(text, MANNERS), play_mix),
+        frames=frames,
         player_key=player_key,
         player_prefix=_read("--player-prefix", parse_prefix, player_prefix or f"sim-{secrets.token_hex(3)}"),
     )

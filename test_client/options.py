@@ -11,6 +11,7 @@ from match_server.protocol import GAME_MODE_PATTERN, PLAYER_ID_PATTERN
 from test_client.behaviours import BEHAVIOURS
 from test_client.distributions import Distribution
 from test_client.mode_rules import ModeRules
+from test_client.room_frames import FrameForm
 from test_client.tickets import Choice, Latencies
 
 DEFAULT_URL = "ws://127.0.0.1:8080/ws/"
@@ -39,6 +40,7 @@ class SwarmOptions:
     play_seconds: float = 0.0
     move_hz: float = 10.0
     play_mix: Mapping[str, float] = field(default_factory=lambda: {"plays": 1.0})
+    frames: FrameForm = FrameForm.JSON
     player_key: str = ""
     player_prefix: str = "player"
 

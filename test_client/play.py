@@ -10,7 +10,6 @@
 """
 
 import asyncio
-import json
 import math
 from collections.abc import Sequence
 from random import Random
@@ -18,8 +17,10 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.typing import Subprotocol
 
 from match_server.protocol import MatchFound
+from test_client.room_frames import FrameForm, Said, frames_of
 from test_client.rooms import RoomLedger
 
 WELCOME_SECONDS = 5.0
@@ -29,7 +30,6 @@ FLOOD_FRAMES = 2_000
 SAFE_SHARE = 0.8  # of the fastest that the room allows, as the ticks of two machines never agree
 MANNERS: Sequence[str] = ("plays", "drops", "teleports", "floods", "stalls")
 _ABUSE = 1008
-_Frame = dict[str, Any]
 
 
 class RoomVisit:
@@ -42,6 +42,7 @@ class RoomVisit:
         seconds: how long to play; 0: be welcomed and leave.
         move_hz: moves a second.
         manner: one of `MANNERS`.
+        form: of the frames, both ways.
         rng: its own chance.
     """
 
@@ -54,6 +55,7 @@ class RoomVisit:
         seconds: float,
         move_hz: float,
         manner: str,
+        form: FrameForm,
         rng: Random,
     ) -> None:
         self._found = found
@@ -65,6 +67,7 @@ class RoomVisit:
         self._seconds = seconds
         self._move_hz = move_hz
         self._manner = manner
+        self._frames = frames_of(form)
         self._heading = rng.uniform(0, math.tau)
         self._turn = rng.uniform(-1, 1)
         self._place: dict[str, float] = {}
@@ -96,21 +99,27 @@ class RoomVisit:
     async def _use_a_link(self, until: float) -> str | None:
         try:
             async with asyncio.timeout(WELCOME_SECONDS):
-                link = await connect(self._found.server_address, compression=None, proxy=None, close_timeout=1)
+                link = await connect(
+                    self._found.server_address,
+                    subprotocols=[Subprotocol(self._frames.subprotocol)],
+                    compression=None,
+                    proxy=None,
+                    close_timeout=1,
+                )
         except (OSError, InvalidHandshake, InvalidURI):  # TimeoutError is an OSError
             return "no_connection"
         async with link:
             try:
                 async with asyncio.timeout(WELCOME_SECONDS):
-                    await link.send(json.dumps({"type": "join", "join_token": self._found.join_token}))
-                    welcome = _read(await link.recv())
+                    await self._send(link, type="join", join_token=self._found.join_token)
+                    welcome = self._frames.read(await link.recv())
             except (ConnectionClosed, TimeoutError):
                 return "no_welcome"
             if welcome.get("type") != "welcome":
                 return "no_welcome"
             return await self._play(link, welcome, until) if self._seconds else None
 
-    async def _play(self, link: ClientConnection, welcome: _Frame, until: float) -> str | None:
+    async def _play(self, link: ClientConnection, welcome: Said, until: float) -> str | None:
         self._visit.connected_at = _now()
         self._first_tick_at = None
         self._visit.seen.clear()
@@ -132,13 +141,13 @@ class RoomVisit:
 
     # --- out ---
 
-    async def _move(self, link: ClientConnection, welcome: _Frame, until: float) -> str | None:
+    async def _move(self, link: ClientConnection, welcome: Said, until: float) -> str | None:
         """Move until it is time to leave, or the manner breaks the link off."""
         half_time = until - self._seconds / 2
         step = SAFE_SHARE * welcome["speed"] / self._move_hz
         due = _now()
         try:
-            await link.send(json.dumps({"type": "chat", "text": f"hello from {self._player_id}"}))
+            await self._send(link, type="chat", text=f"hello from {self._player_id}")
             while (now := _now()) < until:
                 if not self._acted and now >= half_time:
                     self._acted = True
@@ -150,12 +159,12 @@ class RoomVisit:
                 await self._send_move(link, self._place)
                 due = max(due + 1 / self._move_hz, _now())
                 await asyncio.sleep(due - _now())
-            await link.send('{"type":"leave"}')
+            await self._send(link, type="leave")
         except ConnectionClosed:
             await asyncio.Event().wait()  # the listener says why, and ends this
         return None
 
-    async def _misbehave(self, link: ClientConnection, bounds: _Frame) -> None:
+    async def _misbehave(self, link: ClientConnection, bounds: Said) -> None:
         match self._manner:
             case "teleports":
                 low, high = bounds["x"]
@@ -163,7 +172,7 @@ class RoomVisit:
                 await self._send_move(link, {**self._place, "x": far})
             case "floods":
                 for _ in range(FLOOD_FRAMES):
-                    await link.send('{"type":"ping"}')
+                    await self._send(link, type="ping")
             case "stalls":
                 link.transport.pause_reading()
                 await asyncio.sleep(STALL_SECONDS)
@@ -174,9 +183,12 @@ class RoomVisit:
         # Before the await: others may see the move as soon as the bytes have left.
         self._visit.seqs.append(self._seq)
         self._visit.times.append(_now())
-        await link.send(json.dumps({"type": "move", "seq": self._seq, "yaw": round(self._heading, 3), **place}))
+        await self._send(link, type="move", seq=self._seq, yaw=round(self._heading, 3), **place)
 
-    def _walk(self, step: float, bounds: _Frame) -> None:
+    async def _send(self, link: ClientConnection, **message: Any) -> None:
+        await link.send(self._frames.write(message))
+
+    def _walk(self, step: float, bounds: Said) -> None:
         self._heading = (self._heading + self._turn / self._move_hz) % math.tau
         for axis, part in (("x", math.cos(self._heading)), ("y", math.sin(self._heading))):
             low, high = bounds[axis]
@@ -190,11 +202,11 @@ class RoomVisit:
             while True:
                 frame = await link.recv()
                 self._visit.bytes += len(frame)
-                await self._take(link, _read(frame), tick_hz)
+                await self._take(link, self._frames.read(frame), tick_hz)
         except ConnectionClosed:
             return link.close_code
 
-    async def _take(self, link: ClientConnection, frame: _Frame, tick_hz: float) -> None:
+    async def _take(self, link: ClientConnection, frame: Said, tick_hz: float) -> None:
         match frame["type"]:
             case "state":
                 now = _now()
@@ -212,23 +224,15 @@ class RoomVisit:
                 index = self._visit.seqs.index(frame["seq"])
                 del self._visit.seqs[index], self._visit.times[index]
             case "tagged" | "ended" | "notice":
-                await link.send(json.dumps({"type": "ack", "id": frame["id"]}))
+                await self._send(link, type="ack", id=frame["id"])
 
-    def _meet(self, players: list[_Frame]) -> None:
+    def _meet(self, players: list[Said]) -> None:
         now = _now()
         for player in players:
             player_id = player["player_id"]
             self._visit.met.add(player_id)
             if player_id != self._player_id:
                 self._ledger.saw(self._visit, player_id, player["seq"], now)
-
-
-def _read(frame: str | bytes) -> _Frame:
-    try:
-        message = json.loads(frame)
-    except ValueError:
-        return {}
-    return message if isinstance(message, dict) else {}
 
 
 def _now() -> float:

@@ -151,6 +151,7 @@ class Swarm:
             seconds=self.options.play_seconds,
             move_hz=self.options.move_hz,
             manner=self._manners[number],
+            form=self.options.frames,
             rng=Random(f"{self.options.seed}/{number}/play"),  # noqa: S311 - simulation, no secret
         )
         return await visit.run()

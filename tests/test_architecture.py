@@ -62,7 +62,13 @@ NARROWER = {
     "match_server.resume_tokens": {"match_server.redis_clock"},
     "match_server.signing": set[str](),
 }
-CLIENTS_MAY_IMPORT = {"match_server.protocol", "match_server.console", "match_server.entry"}
+# The last is what every client of rooms has, too: the code that is generated from their schema.
+CLIENTS_MAY_IMPORT = {
+    "match_server.protocol",
+    "match_server.console",
+    "match_server.entry",
+    "dedicated_server_stub.room_pb2",
+}
 MOST_LINES = 400
 # Actors; a node inside a program's own loop; the application of each WebSocket, whose task uvicorn's stop waits for.
 CREATE_TASK_FILES = {

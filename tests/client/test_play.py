@@ -10,6 +10,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from match_server.protocol import MatchFound
 from test_client.play import RoomVisit
+from test_client.room_frames import FrameForm
 from test_client.rooms import RoomLedger
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -28,7 +29,9 @@ def says(*frames: str | bytes) -> Handler:
 def join(address: str, token: str | None) -> Coroutine[None, None, str | None]:
     found = MatchFound(seq=1, session_id="s", server_address=address, join_token=token, players=("me", "you"))
     rng = Random(1)  # noqa: S311 - no secret
-    visit = RoomVisit(found, "me", ledger=RoomLedger(), seconds=0, move_hz=10, manner="plays", rng=rng)
+    visit = RoomVisit(
+        found, "me", ledger=RoomLedger(), seconds=0, move_hz=10, manner="plays", form=FrameForm.JSON, rng=rng
+    )
     return visit.run()
 
 
