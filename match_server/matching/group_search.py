@@ -35,7 +35,7 @@ class Stretch(NamedTuple):
     span: float  # between its lowest and its highest player
     first: int
     last: int
-    line: tuple[Draft, ...]
+    line: list[Draft]
 
 
 class GroupSearch:
@@ -107,7 +107,7 @@ class GroupSearch:
         failures = 0
         tries = TRIES_IN_CROWD if crowded and self._scale else TRIES
         widths = 1 if crowded else WIDTHS
-        stretches = self._stretches_in_windows(start, drafts, widths) if self._scale else []
+        stretches = self._stretches_in_windows(start, self._in_line(start, drafts), widths) if self._scale else []
         if self._window is not None and not stretches:
             return None
         for order in self._orders(start, drafts, stretches, now, crowded=crowded):
@@ -124,7 +124,11 @@ class GroupSearch:
             return None
         return best[1] if crowded else self._exchange.improved(best[1], start.entries[0], drafts, now)
 
-    def _stretches_in_windows(self, start: Draft, drafts: list[Draft], most_widths: int) -> list[Stretch]:
+    @staticmethod
+    def _in_line(start: Draft, drafts: list[Draft]) -> list[Draft]:
+        return sorted((start, *drafts), key=lambda draft: (draft.entries[0].value, draft.entries[0].seniority))
+
+    def _stretches_in_windows(self, start: Draft, line: list[Draft], most_widths: int) -> list[Stretch]:
         """Stretches that hold the seed and enough players whose windows are as wide as the stretch, narrowest first.
 
         A match is as narrow as the narrowest window in it. So for some widths only the tickets are taken whose windows
@@ -132,13 +136,14 @@ class GroupSearch:
         """
         window = self._window
         if window is None:
-            return self._stretches(start, drafts)
+            return self._stretches(start, line)
         own = start.states[window].limit
-        widths = sorted({min(draft.states[window].limit, own) for draft in drafts} | {own})
+        limits = [draft.states[window].limit for draft in line]
+        widths = sorted({min(limit, own) for limit in limits})
         step = max(1, len(widths) // most_widths)
         found = []
         for width in [*widths[:-1:step], widths[-1]]:
-            wide = [draft for draft in drafts if draft.states[window].limit >= width]
+            wide = [draft for draft, limit in zip(line, limits, strict=True) if limit >= width]
             for stretch in self._stretches(start, wide)[:1]:
                 if stretch.span <= width:
                     found.append(stretch)
@@ -146,11 +151,11 @@ class GroupSearch:
                     self._missing = min(self._missing, stretch.span - width)
         return sorted(found, key=lambda stretch: stretch.span)
 
-    def _stretches(self, start: Draft, drafts: list[Draft]) -> list[Stretch]:
+    def _stretches(self, start: Draft, line: list[Draft]) -> list[Stretch]:
         """The stretches of the line that hold the seed and enough players, narrowest first."""
-        line = sorted((start, *drafts), key=lambda draft: (draft.entries[0].value, draft.entries[0].seniority))
         here = next(place for place, draft in enumerate(line) if draft is start)
         spans = [self._low_high(draft.entries[0]) for draft in line]
+        lows, highs = [low for low, _ in spans], [high for _, high in spans]
         found = []
         players, last = 0, -1
         for first in range(here + 1):
@@ -159,9 +164,8 @@ class GroupSearch:
                 players += line[last].players
             if players < self._mode.least_players:
                 break
-            low = min(low for low, _ in spans[first : last + 1])
-            high = max(high for _, high in spans[first : last + 1])
-            found.append(Stretch(high - low, first, last, tuple(line)))
+            span = max(highs[first : last + 1]) - min(lows[first : last + 1])
+            found.append(Stretch(span, first, last, line))
             players -= line[first].players
         return sorted(found, key=lambda stretch: stretch.span)
 
@@ -183,15 +187,16 @@ class GroupSearch:
 
             return sorted(among, key=distance)
 
-        near = after(start.entries[0].value, drafts)
+        near: list[Draft] | None = None if stretches else after(start.entries[0].value, drafts)
         for stretch in stretches[: 1 if crowded else STRETCHES]:
             inside = stretch.line[stretch.first : stretch.last + 1]
             middle = sum(draft.entries[0].value for draft in inside) / len(inside)
             yield [draft for draft in after(middle, stretch.line) if draft is not start]
-        if not stretches:
+        if near is not None:
             yield near
         oldest = min(drafts, key=lambda draft: draft.entries[0].seniority, default=None)
         if oldest is not None and now - oldest.entries[0].enqueued_at >= OLD_SECONDS:
+            near = after(start.entries[0].value, drafts) if near is None else near
             yield [oldest, *(draft for draft in near if draft is not oldest)]
 
     def _around(self, slot: int, reach: int, now: float) -> tuple[list[Entry], bool]:
@@ -201,7 +206,7 @@ class GroupSearch:
         """
         near, whole = self._picture.near(slot, reach, by_value=bool(self._scale))
         mask = self._picture.allowed(np.full(len(near), slot), near, now)
-        return [self._picture.entry(int(other)) for other in near[mask]], whole
+        return [self._picture.entry(other) for other in near[mask].tolist()], whole
 
     def _draft(self, entry: Entry, now: float) -> Draft | None:
         ticket_id = entry.ticket.ticket_id

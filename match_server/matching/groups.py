@@ -65,6 +65,13 @@ class Groups:
         self._checks = [_check(number, rule, mode, is_open) for number, rule in enumerate(mode.rules or ())]
         if mode.roles:
             self._checks.append(RolesCheck(mode))
+        self._regions = [(n, check) for n, check in enumerate(self._checks) if isinstance(check, LatencyCheck)]
+        # What a proposal says of its states: of several rules of a kind the first one's, so the first comes last.
+        self._told = [
+            (n, rule, check)
+            for n, (rule, check) in enumerate(zip(mode.rules or (), self._checks, strict=False))
+            if isinstance(check, DifferenceCheck | LatencyCheck | SameCheck | CommonCheck)
+        ][::-1]
         self._only_differences = not mode.teams and all(isinstance(check, DifferenceCheck) for check in self._checks)
         self._balance = next((n for n, rule in enumerate(mode.rules or ()) if isinstance(rule, PartyBalance)), None)
         self._arranger = Arranger(mode) if mode.teams else None
@@ -87,14 +94,14 @@ class Groups:
         players = draft.players + other.players
         if players > self._mode.players:
             return None
-        one_room = len(self._rooms) == 1
-        sizes = () if one_room else tuple(sorted(draft.sizes + other.sizes, reverse=True))
         states = []
         for check, one, two in zip(self._checks, draft.states, other.states, strict=True):
             state = check.merge(one, two)
             if not check.takes(state):
                 return None
             states.append(state)
+        one_room = len(self._rooms) == 1
+        sizes = () if one_room else tuple(sorted(draft.sizes + other.sizes, reverse=True))
         if (
             not one_room
             and sizes[0] > 1
@@ -130,7 +137,10 @@ class Groups:
         """The match of two single tickets that every column of the picture allows."""
         if not self._only_differences:
             return self.of((one, other), now)
-        both = (Spread(*_span(*facts), inf) for facts in zip(one.facts, other.facts, strict=True))
+        both = [
+            Spread(min(low, other_low), max(high, other_high), inf)
+            for (low, high), (other_low, other_high) in zip(one.facts, other.facts, strict=True)
+        ]
         return Group((one, other), tuple(both), None, 0.0)
 
     def of(self, entries: Sequence[Entry], now: float) -> Group | None:
@@ -145,7 +155,7 @@ class Groups:
 
     def still(self, group: Group) -> bool:
         """Whether a region that the group reaches is still open."""
-        return all(check.holds(state) for check, state in zip(self._checks, group.states, strict=True))
+        return not self._regions or all(check.holds(group.states[number]) for number, check in self._regions)
 
     def _least(self, draft: Draft, now: float) -> int:
         oldest = min(entry.enqueued_at for entry in draft.entries)
@@ -183,8 +193,8 @@ class Groups:
         arrangement = group.arrangement
         difference, region = 0.0, None
         properties: dict[str, str | float] = {}
-        numbered = zip(self._mode.rules or (), self._checks, group.states, strict=False)
-        for rule, check, state in reversed(list(numbered)):  # of several rules of a kind the first one's is said
+        for number, rule, check in self._told:
+            state = group.states[number]
             match check:
                 case DifferenceCheck():
                     difference = state.high - state.low
@@ -230,10 +240,6 @@ def _check(  # noqa: PLR0911 - one for each kind
 def credit(entries: Iterable[Entry], now: float) -> float:
     """What the waiting of all players of these tickets counts."""
     return CREDIT_PER_SECOND * sum(entry.size * (now - entry.enqueued_at) for entry in entries)
-
-
-def _span(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _sums_from(drafts: Sequence[Draft]) -> list[int]:

@@ -59,7 +59,8 @@ class PairSearch:
         """The tickets of pairs of places in the line."""
         slots = order[np.array(pairs, dtype=np.int64).reshape(-1, 2)]
         oldest = self._picture.enqueued[slots].min(axis=1)
-        for one, other in slots[np.argsort(oldest, kind="stable")].tolist():
+        ones, others = slots[np.argsort(oldest, kind="stable")].T.tolist()
+        for one, other in zip(ones, others, strict=True):
             yield self._picture.entry(one), self._picture.entry(other)
 
     def _saved(self, pairs: SlotPairs, now: float) -> Floats | None:

@@ -44,13 +44,14 @@ class Picture:
         self.values = np.zeros(0)
         self.alive = np.zeros(0, dtype=bool)
         self._free: list[int] = []
-        self._same = SameColumns(self, [(n, r) for n, r in enumerate(mode.rules or ()) if isinstance(r, Same)])
+        same = [(number, rule) for number, rule in enumerate(mode.rules or ()) if isinstance(rule, Same)]
+        self._same = SameColumns(self, same)
         self.columns: dict[int, Column] = {}  # by the number of the rule; `same` is one column for all of that kind
         for number, rule in enumerate(mode.rules or ()):
             column = self._same if isinstance(rule, Same) else column_of(self, number, rule, mode, is_open)
             if column is not None:
                 self.columns[number] = column
-        self._columns: list[Column] = list(dict.fromkeys([self._same, *self.columns.values()]))
+        self._columns: list[Column] = list(dict.fromkeys([*([self._same] if same else []), *self.columns.values()]))
         self._droppers = [column for column in self._columns if not isinstance(column, SpanColumn | CompanyColumn)]
         self._priced = [column for column in self._columns if isinstance(column, SpanColumn | LatencyColumn)]
         self._line: Line | None = None
@@ -195,6 +196,6 @@ class Picture:
         self.entries.extend([None] * (new - old))
         self.enqueued, self.values = longer(self.enqueued, new), longer(self.values, new)
         self.alive = longer(self.alive, new)
-        for column in self._columns:
+        for column in {self._same, *self._columns}:
             column.grow(new)
         self._free.extend(range(new - 1, old - 1, -1))
