@@ -123,6 +123,11 @@ BARS: tuple[Bar, ...] = (
         _figure("modes-300", "total_to_one_mode"),
         1.2,
     ),
+    Bar(
+        "20,000 wait in another pool: p99 to match_found over that without them",
+        _figure("pools-20000", "waiting_match_found_p99_ms_to_alone"),
+        1.2,
+    ),
     Bar("two nodes: total CPU per match over one node's", _figure("nodes-2", "total_cpu_to_one_node"), 1.15),
     Bar("--workers 2: total CPU per match over one node's", _figure("workers-2", "total_cpu_to_one_node"), 1.15),
 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from benchmarks.load.players import PATH
 from benchmarks.load.processes import START_SECONDS, BenchmarkError, Child, python
 
 _IN_FLIGHT = 100  # opening handshakes at a time
@@ -63,16 +64,18 @@ class Helper:
 class Generator(Helper):
     """The players."""
 
-    def __init__(self, folder: Path, cores: frozenset[int]) -> None:
-        super().__init__("load", "benchmarks.load.worker", folder=folder, cores=cores)
+    def __init__(self, name: str, folder: Path, cores: frozenset[int]) -> None:
+        super().__init__(name, "benchmarks.load.worker", folder=folder, cores=cores)
 
-    def connect(self, addresses: Sequence[str], count: int, game_mode: str) -> float:
+    def connect(self, addresses: Sequence[str], count: int, game_mode: str, *, path: str = PATH) -> float:
         """Open `count` connections; returns the seconds that it took.
 
         Raises:
             BenchmarkError: some were refused.
         """
-        answer = self.ask("connect", addresses=list(addresses), count=count, game_mode=game_mode, in_flight=_IN_FLIGHT)
+        answer = self.ask(
+            "connect", addresses=list(addresses), path=path, count=count, game_mode=game_mode, in_flight=_IN_FLIGHT
+        )
         if answer["opened"] != count:
             raise BenchmarkError(f"only {answer['opened']} of {count} connections were accepted")
         return float(answer["seconds"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.load.websocket import WebSocketClient, text_frame
 
 QUEUED, START_LOADING, MATCH_FOUND = b"queued", b"start_loading", b"match_found"
+PATH = "/ws/"
 ECHO = b"enqueue"  # what the bare endpoint sends back
 _TYPE, _SESSION, _TOKEN = b'"type":"', b'"loading_session_id":"', b'"resume_token":"'
 
@@ -26,9 +27,11 @@ class Goal:
 class Player(WebSocketClient):
     """One player on one connection. Times are seconds of the monotonic clock; 0 stands for not yet."""
 
-    def __init__(self, address: str, player_id: str, game_mode: str, opened: Callable[["Player"], None]) -> None:
+    def __init__(
+        self, address: str, player_id: str, game_mode: str, opened: Callable[["Player"], None], path: str = PATH
+    ) -> None:
         """`opened` is called when the handshake is done, and again when the connection is lost."""
-        super().__init__(address, "/ws/")
+        super().__init__(address, path)
         message = {"type": "enqueue", "player_id": player_id, "game_mode": game_mode}
         self._enqueue = text_frame(json.dumps(message, separators=(",", ":")).encode())
         self._opened = opened

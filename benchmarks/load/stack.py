@@ -8,6 +8,7 @@ import socket
 import tempfile
 import time
 import urllib.request
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -38,8 +39,11 @@ class Stack:
         workers: int = 1,
         append_only: bool = False,
         idle_modes: int = 0,
+        pools: Sequence[str] = (),
     ) -> None:
         """`players` of a match choose the game mode, beside `idle_modes` others in which nobody plays.
+
+        `pools` has the one that each node serves; none are named by default, and all serve the same.
 
         `append_only` has Redis keep a log on disk.
 
@@ -53,6 +57,7 @@ class Stack:
         self._workers = workers
         self._append_only = append_only
         self._idle_modes = idle_modes
+        self._pools = pools
         self._exits = ExitStack()
         self._pids: dict[str, int] = {}
         self.addresses: list[str] = []  # host:port of each node
@@ -66,7 +71,7 @@ class Stack:
                 self._start_redis(exits)
             for index in range(self._node_count):
                 self._start_node(exits, index)
-            self.generator = exits.enter_context(Generator(self._folder, self._layout.load))
+            self.generator = exits.enter_context(Generator("load", self._folder, self._layout.load))
             self._pids["load"] = self.generator.pid
             self._exits = exits.pop_all()
         return self
@@ -74,7 +79,9 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self._exits.close()
 
-    def start_server(self, *, capacity: int, batch: bool = True, session_seconds: float = 0) -> None:
+    def start_server(
+        self, *, capacity: int, batch: bool = True, session_seconds: float = 0, pool: str | None = None
+    ) -> None:
         """Start a dedicated server; returns once it has registered. Sessions of 0 s run as long as the stack."""
         options = [
             *("--match-server", f"http://{self.addresses[0]}"),
@@ -83,8 +90,13 @@ class Stack:
             *("--drain-seconds", "0"),
             *("--log-level", "warning"),
             "--batch" if batch else "--no-batch",
+            *(("--pool", pool) if pool else ()),
         ]
         self._child(self._exits, "stub", python("dedicated_server_stub", *options), self._layout.stub)
+
+    def start_generator(self, name: str, *, cores: frozenset[int]) -> Generator:
+        """Start a load process beside the first."""
+        return self._exits.enter_context(Generator(name, self._folder, cores))
 
     def start_ghosts(self) -> Helper:
         """Start a node without sockets that can fill the queue; beside the node, so that it leaves Redis its core."""
@@ -141,19 +153,26 @@ class Stack:
             idle = [f"Idle_{number}:2" for number in range(self._idle_modes)]
             modes = ",".join([f"{self.game_mode}:{self._players}", *idle])
             options = ["--port", "0", "--redis-url", url, "--game-modes", modes]
-            command = python(
-                "match_server", *options, *(["--workers", str(self._workers)] if self._workers > 1 else [])
-            )
+            options += ["--workers", str(self._workers)] if self._workers > 1 else []
+            command = python("match_server", *options)
         cores = self._layout.node(index) if self._workers == 1 else frozenset().union(*self._layout.nodes)
-        ready = self._child(exits, f"node-{index}", command, cores)
+        environment = {"MATCH_POOLS": self._pools[index]} if self._pools else None
+        ready = self._child(exits, f"node-{index}", command, cores, environment)
         found = _ADDRESS.search(ready)
         if not found:
             raise BenchmarkError(f"{command}: said no address: {ready}")
         self.addresses.append(found[1])
 
-    def _child(self, exits: ExitStack, name: str, command: list[str], cores: frozenset[int]) -> str:
+    def _child(
+        self,
+        exits: ExitStack,
+        name: str,
+        command: list[str],
+        cores: frozenset[int],
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
         """Start a process and wait for the line that says it is ready."""
-        child = exits.enter_context(Child(name, command, folder=self._folder, cores=cores))
+        child = exits.enter_context(Child(name, command, folder=self._folder, cores=cores, environment=environment))
         self._pids[name] = child.pid
         return child.read_line(START_SECONDS)
 

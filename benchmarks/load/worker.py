@@ -27,8 +27,8 @@ class Worker:
         self._began = 0.0
         self._serial = 0
 
-    async def connect(self, addresses: Sequence[str], count: int, game_mode: str, in_flight: int) -> Answer:
-        """Open connections, round robin over `host:port` addresses, so many handshakes at a time."""
+    async def connect(self, addresses: Sequence[str], path: str, count: int, game_mode: str, in_flight: int) -> Answer:
+        """Open connections to a path, round robin over `host:port` addresses, so many handshakes at a time."""
         room = asyncio.Semaphore(in_flight)
         ended: set[Player] = set()  # whose handshake is over, one way or the other
         everyone = asyncio.Event()
@@ -44,7 +44,7 @@ class Worker:
         async with asyncio.timeout(_CONNECT_SECONDS), asyncio.TaskGroup() as tasks:
             for _ in range(count):
                 await room.acquire()
-                tasks.create_task(self._open(addresses, game_mode, on_opened))
+                tasks.create_task(self._open(addresses, path, game_mode, on_opened))
             await everyone.wait()
         return {"seconds": time.monotonic() - began, "opened": sum(player.open for player in ended)}
 
@@ -77,10 +77,12 @@ class Worker:
         self._used = len(self._last)
         return {"left": wanted.left}
 
-    async def _open(self, addresses: Sequence[str], game_mode: str, on_opened: Callable[[Player], None]) -> None:
+    async def _open(
+        self, addresses: Sequence[str], path: str, game_mode: str, on_opened: Callable[[Player], None]
+    ) -> None:
         self._serial += 1
         address = addresses[self._serial % len(addresses)]
-        player = Player(address, f"load-{os.getpid()}-{self._serial}", game_mode, on_opened)
+        player = Player(address, f"load-{os.getpid()}-{self._serial}", game_mode, on_opened, path)
         self._players.append(player)
         await self._dial(player)
 

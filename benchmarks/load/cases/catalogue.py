@@ -1,7 +1,7 @@
 """Every case there is, in the order in which they run."""
 
 from benchmarks.load.bench import Case
-from benchmarks.load.cases import burst, connections, fleet, idle, knee, paced, queued, reconnect, waiting
+from benchmarks.load.cases import burst, connections, fleet, idle, knee, paced, pools, queued, reconnect, waiting
 from benchmarks.load.cases.burst import Burst
 
 _TO_LOADING = "players at once, to start_loading"
@@ -34,6 +34,7 @@ CASES: tuple[Case, ...] = (
     waiting.case(100_000),
     queued.case(10_000),
     reconnect.case(5_000),
+    pools.case(20_000),
     fleet.case(1_000),
     fleet.case(5_000),
     idle.case(300),
