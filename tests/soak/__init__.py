@@ -12,5 +12,6 @@
 | `invariants`, `ledger` | what must hold; what the players, compared with each other, say about that |
 | `vitals` | memory, descriptors, connections |
 | `rest` | the end: waiting until nothing moves, and what is left then |
+| `rooms`, `room_server` | the command `python -m tests.soak.rooms`: players play in rooms, and what is left of them |
 | `report` | the tables and the JSON document |
 """

@@ -111,14 +111,14 @@ async def leftovers(stack: Stack, vitals: Vitals, before: RedisUse) -> list[Left
             at_end=str(_lasting(now) - len(unowned)),
         ),
         Leftover(what="Redis: keys that end by their TTL (of matches and tombstones)", at_end=str(_ending(now))),
-        _counted("Redis: clients", before.clients, now.clients, _DESCRIPTORS),
-        _measured("Redis: memory in use", before.used_bytes, now.used_bytes, _REDIS_BYTES),
+        counted("Redis: clients", before.clients, now.clients, _DESCRIPTORS),
+        measured("Redis: memory in use", before.used_bytes, now.used_bytes, _REDIS_BYTES),
     ]
 
 
 def _of_process(name: str, vitals: Vitals) -> Iterator[Leftover]:
     longest, lives = vitals.longest(name), vitals.lives(name)
-    yield _measured(
+    yield measured(
         f"{name}: resident memory, longest life of {len(lives)} ({longest.seconds:.0f} s)",
         longest.samples[0].resident_bytes,
         longest.samples[-1].resident_bytes,
@@ -126,10 +126,11 @@ def _of_process(name: str, vitals: Vitals) -> Iterator[Leftover]:
         warm=longest.warm.resident_bytes,
     )
     idle, now = lives[0].samples[0], lives[-1].samples[-1]  # before the first player came, and after the last had gone
-    yield _counted(f"{name}: descriptors", idle.descriptors, now.descriptors, _DESCRIPTORS)
+    yield counted(f"{name}: descriptors", idle.descriptors, now.descriptors, _DESCRIPTORS)
 
 
-def _measured(what: str, start: int, end: int, allowed: int, *, warm: int | None = None) -> Leftover:
+def measured(what: str, start: int, end: int, allowed: int, *, warm: int | None = None) -> Leftover:
+    """A row of bytes: how much more than when it was warm, or at the start."""
     growth = end - (start if warm is None else warm)
     return Leftover(
         what=what,
@@ -145,7 +146,8 @@ def _mebibytes(value: int) -> str:
     return f"{value / _MEBIBYTE:.1f} MiB"
 
 
-def _counted(what: str, start: int, end: int, allowed: int) -> Leftover:
+def counted(what: str, start: int, end: int, allowed: int) -> Leftover:
+    """A row of things that are counted: how many more than at the start."""
     ok = end - start <= allowed
     return Leftover(what=what, at_start=str(start), at_end=str(end), limit=f"at most {allowed} more", ok=ok)
 

@@ -93,9 +93,18 @@ async def ask_node(http: httpx.AsyncClient, url: str) -> Inside:
     Raises:
         httpx.HTTPError: it did not answer.
     """
-    answer = await http.get(f"{url}/metrics")
-    values = dict(_sums(answer.raise_for_status().text))
+    values = await metrics_of(http, url)
     return Inside(int(values["match_connections"]), int(values.get("match_mailbox_depth", 0)))
+
+
+async def metrics_of(http: httpx.AsyncClient, url: str) -> dict[str, float]:
+    """Read a process's metrics, each summed up over its labels.
+
+    Raises:
+        httpx.HTTPError: it did not answer.
+    """
+    answer = await http.get(f"{url}/metrics")
+    return dict(_sums(answer.raise_for_status().text))
 
 
 def _sums(metrics: str) -> Iterator[tuple[str, float]]:
