@@ -3,13 +3,14 @@
 import socket
 import uuid
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from dedicated_server_stub import checks
 from dedicated_server_stub.options import FaultOptions, Options
+from dedicated_server_stub.recovery.cold_store import ColdStoreUnavailable
+from dedicated_server_stub.recovery.cold_stores import cold_store
 from dedicated_server_stub.registrar import RegistrationError
 from dedicated_server_stub.runner import run
 from dedicated_server_stub.web import listen
@@ -129,9 +130,11 @@ def serve(
         float, _seconds("With --presence: how old a room may be that a new worker takes up.", minimum=0.05)
     ] = 1.0,
     snapshot_store: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            file_okay=False, help="With --presence: a folder for a snapshot a minute, in case Redis is lost, too."
+            metavar="FOLDER|URL",
+            help="With --presence: where a snapshot a minute goes, in case Redis is lost, too. A folder, or a "
+            "database: sqlite+aiosqlite:///file, postgresql+asyncpg://…, mysql+asyncmy://….",
         ),
     ] = None,
     require_signed_calls: Annotated[
@@ -152,8 +155,8 @@ def serve(
     It registers with a match server, takes sessions, lets their players play in rooms over WebSockets, and
     reports the end of each session. Ctrl-C or SIGTERM drains it; a second one stops it at once.
     """
-    if snapshot_store is not None and presence is None:
-        refuse(f"{PROGRAM}: --snapshot-store: works with --presence alone")
+    if snapshot_store is not None:
+        _check_snapshot_store(snapshot_store, presence)
     options = Options(
         match_servers=tuple(match_server),
         host=host,
@@ -210,6 +213,15 @@ def _workers(asked: int | None, presence: str | None) -> int:
     if asked == 0 and presence is not None:
         refuse(f"{PROGRAM}: --workers 0: --presence needs one at least")
     return asked
+
+
+def _check_snapshot_store(where: str, presence: str | None) -> None:
+    if presence is None:
+        refuse(f"{PROGRAM}: --snapshot-store: works with --presence alone")
+    try:
+        cold_store(where)
+    except ColdStoreUnavailable as error:
+        refuse(f"{PROGRAM}: --snapshot-store: {error}")
 
 
 def _listen(host: str, port: int) -> socket.socket:

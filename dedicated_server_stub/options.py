@@ -1,7 +1,6 @@
 """Everything the command line decides, in one value."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from match_server.console import LogFormat, LogLevel
 
@@ -33,7 +32,7 @@ class Options:
         require_signed_calls: whether a create without the match server's token is refused.
         workers: processes that run the rooms; 0: this one does.
         snapshot_seconds: between two hot snapshots of a room.
-        snapshot_store: the folder of cold snapshots; None: there are none.
+        snapshot_store: the folder of cold snapshots, or the URL of a database; None: there are none.
         presence: the URL of the Redis that ties processes together; None: this one stands alone.
         presence_prefix: what its keys and channels there begin with.
         view_radius: how far players see each other, in units of the game; None: everywhere.
@@ -63,7 +62,7 @@ class Options:
     presence_prefix: str = "rooms:"
     workers: int = 0
     snapshot_seconds: float = 1.0
-    snapshot_store: Path | None = None
+    snapshot_store: str | None = field(default=None, repr=False)  # may hold a password
     log_format: LogFormat = LogFormat.TEXT
     log_level: LogLevel = LogLevel.INFO
     faults: FaultOptions

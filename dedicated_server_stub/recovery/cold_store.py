@@ -1,77 +1,77 @@
-"""Cold snapshots: a file for each room in a folder, for the day on which Redis is lost together with a worker."""
+"""Where cold snapshots are kept, for the day on which Redis is lost together with a worker.
+
+Two implementations keep this interface, behind one suite of tests: `folder_store` and `sql_store`.
+"""
 
 import hashlib
-import os
-import time
-from pathlib import Path
+from typing import Protocol
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
-FORGOTTEN_SECONDS = 24 * 3600  # a file that is older was left behind by a server that nobody started again
-_SUFFIX = ".snapshot"
+FORGOTTEN_SECONDS = 24 * 3600  # a snapshot that is older was left behind by a server that nobody started again
 
 
-class ColdStore:
-    """Reads and writes the files, on the thread that calls it. Each begins with the checksum of what follows.
+class ColdStoreUnavailable(Exception):
+    """The store did not do it, as far as can be known. The text says why, and holds no password."""
 
-    Args:
-        folder: made when it is not there. Only one server at a time may have it.
-    """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+class ColdStore(Protocol):
+    """The newest cold snapshot of each room."""
 
-    def open(self) -> None:
-        """Make the folder ready, and delete what is long forgotten.
+    async def open(self) -> None:
+        """Make it ready, and delete what is long forgotten.
 
         Raises:
-            OSError: it cannot be had.
+            ColdStoreUnavailable: it cannot be had now. The other methods try again.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
-        oldest = time.time() - FORGOTTEN_SECONDS
-        for path in self._folder.glob("*" + _SUFFIX):
-            if path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
 
-    def write(self, session_id: str, text: str) -> None:
+    async def write(self, session_id: str, text: str) -> None:
         """Write the snapshot of a room; the one before stays whole until this one is.
 
         Raises:
-            OSError: it was not written.
+            ColdStoreUnavailable: it was not written.
         """
-        path = self._path(session_id)
-        unfinished = path.with_suffix(".part")
-        content = text.encode()
-        with unfinished.open("wb") as file:
-            file.write(_checksum(content) + b"\n" + content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
 
-    def read(self, session_id: str) -> str | None:
-        """Read the snapshot of a room; None when there is none, or its checksum is wrong."""
-        try:
-            checksum, _, content = self._path(session_id).read_bytes().partition(b"\n")
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            _log.error("cold_snapshot_unreadable", session_id=session_id, reason=str(error))
-            return None
-        if checksum != _checksum(content):
-            _log.error("cold_snapshot_damaged", session_id=session_id)
-            return None
-        return content.decode()
+    async def read(self, session_id: str) -> str | None:
+        """Read the snapshot of a room; None when there is none, its checksum is wrong, or it cannot be read."""
 
-    def forget(self, session_id: str) -> None:
-        """Delete the snapshot of a room that is over."""
-        self._path(session_id).unlink(missing_ok=True)
+    async def forget(self, session_id: str) -> None:
+        """Delete the snapshot of a room that is over; without effect when there is none.
 
-    def _path(self, session_id: str) -> Path:
-        """A name that is safe whatever the id is."""
-        return self._folder / (hashlib.sha256(session_id.encode()).hexdigest() + _SUFFIX)
+        Raises:
+            ColdStoreUnavailable: it may still be there.
+        """
+
+    async def aclose(self) -> None:
+        """Let go of it."""
+
+
+def name_of(session_id: str) -> str:
+    """A name of 64 characters that is safe whatever the id is."""
+    return hashlib.sha256(session_id.encode()).hexdigest()
+
+
+def sealed(text: str) -> bytes:
+    """A snapshot as it is stored: the checksum, and what it is of."""
+    content = text.encode()
+    return _checksum(content) + b"\n" + content
+
+
+def unsealed(stored: bytes, session_id: str) -> str | None:
+    """What was sealed; None, and a line in the log, when the checksum is wrong."""
+    checksum, _, content = stored.partition(b"\n")
+    if checksum != _checksum(content):
+        _log.error("cold_snapshot_damaged", session_id=session_id)
+        return None
+    return content.decode()
+
+
+def unreadable(session_id: str, reason: str) -> None:
+    """Say that a snapshot cannot be read."""
+    _log.error("cold_snapshot_unreadable", session_id=session_id, reason=reason)
 
 
 def _checksum(content: bytes) -> bytes:

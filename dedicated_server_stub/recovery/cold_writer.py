@@ -1,11 +1,11 @@
-"""Writes cold snapshots beside the rooms, one after the other on a thread."""
+"""Writes cold snapshots beside the rooms, one after the other."""
 
 import asyncio
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from dedicated_server_stub.recovery.cold_store import ColdStore
+from dedicated_server_stub.recovery.cold_store import ColdStore, ColdStoreUnavailable
 
 _log: FilteringBoundLogger = structlog.get_logger()
 
@@ -13,7 +13,7 @@ _log: FilteringBoundLogger = structlog.get_logger()
 class ColdWriter:
     """Takes what is to be written at any time; of each room only the newest waits.
 
-    One file after the other: a thread that still writes could otherwise bring back what has just been deleted.
+    One after the other: a write that still runs could otherwise bring back what has just been deleted.
 
     Args:
         store: where it goes.
@@ -41,13 +41,13 @@ class ColdWriter:
             self._changed.clear()
             while self._waiting:
                 session_id = next(iter(self._waiting))
-                await asyncio.to_thread(self._carry_out, session_id, self._waiting.pop(session_id))
+                await self._carry_out(session_id, self._waiting.pop(session_id))
 
-    def _carry_out(self, session_id: str, text: str | None) -> None:
+    async def _carry_out(self, session_id: str, text: str | None) -> None:
         try:
             if text is None:
-                self._store.forget(session_id)
+                await self._store.forget(session_id)
             else:
-                self._store.write(session_id, text)
-        except OSError as error:
+                await self._store.write(session_id, text)
+        except ColdStoreUnavailable as error:
             _log.warning("cold_snapshot_not_written", session_id=session_id, reason=str(error))

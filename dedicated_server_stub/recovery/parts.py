@@ -1,18 +1,23 @@
 """What a process that keeps its rooms, and takes up those of its predecessor, is made of."""
 
-import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+from structlog.typing import FilteringBoundLogger
+
 from dedicated_server_stub.options import Options
 from dedicated_server_stub.presence.interface import Presence
-from dedicated_server_stub.recovery.cold_store import ColdStore
+from dedicated_server_stub.recovery.cold_store import ColdStore, ColdStoreUnavailable
+from dedicated_server_stub.recovery.cold_stores import cold_store
 from dedicated_server_stub.recovery.cold_writer import ColdWriter
 from dedicated_server_stub.recovery.keeper import Keepers
 from dedicated_server_stub.recovery.leases import HotSnapshots
 from dedicated_server_stub.recovery.recover import Recovery
 from dedicated_server_stub.rooms.registry import Rooms
+
+_log: FilteringBoundLogger = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +31,12 @@ class RecoveryParts:
 
     async def run(self) -> None:
         """Write cold snapshots, until cancelled."""
-        if self.writer is not None:
+        if self.writer is None or self.cold is None:
+            return
+        try:
             await self.writer.run()
+        finally:
+            await self.cold.aclose()
 
     def recovery(self, rooms: Rooms) -> Recovery:
         """Take rooms up into these."""
@@ -52,12 +61,15 @@ async def open_recovery(
         on_displaced: called with the session of a room that another process has.
 
     Raises:
-        OSError: the folder of cold snapshots cannot be had.
+        ColdStoreUnavailable: there cannot be such a cold store.
     """
     cold = None
     if options.snapshot_store is not None:
-        cold = ColdStore(options.snapshot_store)
-        await asyncio.to_thread(cold.open)
+        cold = cold_store(options.snapshot_store)
+        try:
+            await cold.open()
+        except ColdStoreUnavailable as error:  # it is tried again with each snapshot; hot ones may be enough
+            _log.error("cold_store_unavailable", reason=str(error))
     hot = HotSnapshots(
         presence,
         owner=f"{process}/{uuid.uuid4().hex}",

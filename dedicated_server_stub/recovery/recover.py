@@ -61,7 +61,7 @@ class Recovery:
             return snapshot
         if self._cold is None:
             return None
-        cold = await asyncio.to_thread(self._cold.read, session_id)
+        cold = await self._cold.read(session_id)
         return None if cold is None else _decoded(cold, session_id)
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from dedicated_server_stub.presence.interface import PresenceUnavailable, Write
 from dedicated_server_stub.presence.memory import MemoryPresence
-from dedicated_server_stub.recovery.cold_store import FORGOTTEN_SECONDS, ColdStore
+from dedicated_server_stub.recovery.cold_store import ColdStore
 from dedicated_server_stub.recovery.cold_writer import ColdWriter
+from dedicated_server_stub.recovery.folder_store import FolderStore
 from dedicated_server_stub.recovery.keeper import Keepers, RoomKeeper
 from dedicated_server_stub.recovery.leases import HotSnapshots
 from dedicated_server_stub.recovery.recover import Recovery
@@ -299,13 +300,13 @@ def test_a_lease_that_stays_taken_keeps_the_room_where_it_is(monkeypatch: pytest
 @pytest.mark.parametrize("hot", [None, "not a snapshot", '{"world": {}}'])
 def test_without_a_hot_snapshot_the_cold_one_is_taken(hot: str | None, tmp_path: Path) -> None:
     async def scenario() -> None:
-        old, cold = played_room(), ColdStore(tmp_path / "cold")
-        cold.open()
+        old, cold = played_room(), FolderStore(tmp_path / "cold")
+        await cold.open()
         presence = MemoryPresence(clock=time.monotonic)
         if hot is not None:
             await hot_in(presence, "p-2").write(SESSION, hot)
         assert not (await recovered(presence, cold))[0]
-        cold.write(SESSION, capture(old))
+        await cold.write(SESSION, capture(old))
         found, rooms = await recovered(presence, cold)
         assert found
         (room,) = rooms
@@ -316,50 +317,24 @@ def test_without_a_hot_snapshot_the_cold_one_is_taken(hot: str | None, tmp_path:
     run(scenario)
 
 
-def test_a_damaged_cold_snapshot_is_none(tmp_path: Path) -> None:
-    cold = ColdStore(tmp_path)
-    cold.open()
-    assert cold.read(SESSION) is None
-    cold.write(SESSION, "whole")
-    assert cold.read(SESSION) == "whole"
-    (file,) = tmp_path.iterdir()
-    file.write_bytes(file.read_bytes()[:-1] + b"X")
-    assert cold.read(SESSION) is None
-    cold.forget(SESSION)
-    assert list(tmp_path.iterdir()) == []
-    cold.forget(SESSION)
-
-
-def test_old_cold_snapshots_are_deleted_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cold = ColdStore(tmp_path)
-    cold.open()
-    cold.write("old", "text")
-    cold.open()
-    assert cold.read("old") == "text"
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + FORGOTTEN_SECONDS + 60)
-    cold.open()
-    assert cold.read("old") is None
-
-
 def test_a_room_that_runs_is_kept_hot_and_cold_and_forgotten_at_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
         monkeypatch.setattr("dedicated_server_stub.recovery.keeper.COLD_SECONDS", 0.01)
-        presence, cold = MemoryPresence(clock=time.monotonic), ColdStore(tmp_path)
+        presence, cold = MemoryPresence(clock=time.monotonic), FolderStore(tmp_path)
         writer = ColdWriter(cold)
         kept: list[str] = []
         keepers = Keepers(hot_in(presence), writer, seconds=0.01, on_kept=kept.append, on_displaced=lambda _: None)
         rooms = Rooms(RoomSettings(tick_hz=100), watchers=[keepers])
         forgetting = asyncio.create_task(writer.run())
         rooms.open(SESSION)
-        while not await presence.get(f"snapshot:{SESSION}") or cold.read(SESSION) is None:  # noqa: ASYNC110 - threads
+        while not await presence.get(f"snapshot:{SESSION}") or await cold.read(SESSION) is None:  # noqa: ASYNC110 - threads
             await asyncio.sleep(0.01)
         rooms.end(SESSION)
         await rooms.close(5)
         assert kept == [SESSION]
-        while cold.read(SESSION) is not None:  # noqa: ASYNC110 - likewise
+        while await cold.read(SESSION) is not None:  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0.01)
         forgetting.cancel()
 
