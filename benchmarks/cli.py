@@ -5,6 +5,7 @@ import typer
 from benchmarks.history import history
 from benchmarks.load import commands as load
 from benchmarks.matching import commands as matching
+from benchmarks.rooms.command import rooms
 from benchmarks.scaling.command import scaling
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -14,6 +15,7 @@ app.command()(matching.quality)
 app.command("matching")(matching.matching)
 app.command()(history)
 app.command()(scaling)
+app.command()(rooms)
 
 
 def main() -> None:
