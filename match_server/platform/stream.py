@@ -151,12 +151,11 @@ class SinkStream:
         """
         last = int(await command(self._redis, "HGET", f"{self._prefix}clock", "events") or 0)
         lost, lost_to = await command(self._redis, "HMGET", f"{self._prefix}events:lost", self.sink, f"{self.sink} to")
-        behind = 0
-        for group in await self._groups():
-            if group["name"] == self.sink.encode():
-                delivered = int(group["last-delivered-id"].partition(b"-")[0])
-                unread = last - delivered if delivered else await self._length()
-                behind = max(0, unread) + int(group["pending"])
+        group = next((each for each in await self._groups() if each["name"] == self.sink.encode()), None)
+        # Without a group, as when Redis has lost its data, everything is still to be read.
+        delivered = int(group["last-delivered-id"].partition(b"-")[0]) if group else 0
+        unread = last - delivered if delivered else await self._length()
+        behind = max(0, unread) + (int(group["pending"]) if group else 0)
         return Position(behind, int(lost or 0), int(lost_to or 0), int(await command(self._redis, "XLEN", self._dead)))
 
     async def _groups(self) -> list[dict[str, Any]]:

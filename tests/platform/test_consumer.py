@@ -205,6 +205,21 @@ def test_a_redis_that_lost_its_data_is_read_from_its_new_beginning(redis_url: st
     on(redis_url, pool, work)
 
 
+def test_what_nobody_has_registered_for_counts_as_behind(redis_url: str, pool: Pool) -> None:
+    """After a loss of data a sink is not up to date because its consumer group has gone with the data."""
+
+    async def work(stream: Callable[[], SinkStream]) -> None:
+        assert (await stream().position()).behind == 1
+        sink = Recorder()
+        task = await feeding(sink, stream())
+        await until(lambda: len(sink.stored) == 1)
+        await end(task)
+        assert (await stream().position()).behind == 0
+
+    pool.enqueue("ann")
+    on(redis_url, pool, work)
+
+
 def test_whoever_reads_along_gets_what_comes_behind_an_event(redis_url: str, pool: Pool) -> None:
     async def work(stream: Callable[[], SinkStream]) -> None:
         redis = connect(redis_url)
