@@ -14,4 +14,5 @@
 | `rest` | the end: waiting until nothing moves, and what is left then |
 | `rooms`, `room_server` | the command `python -m tests.soak.rooms`: players play in rooms, and what is left of them |
 | `report` | the tables and the JSON document |
+| `platform`, `platform_sinks` | `python -m tests.soak.platform`: the platform and what it writes to fail in turn |
 """
