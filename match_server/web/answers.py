@@ -5,6 +5,7 @@ from typing import Any, Literal, NotRequired, TypeAlias
 from typing_extensions import TypedDict  # pydantic takes that of `typing` from Python 3.12 on
 
 from match_server.protocol import JourneyState
+from match_server.setting_types import Role
 from match_server.store.blocked_by import BlockedBy
 
 ServerState: TypeAlias = Literal["live", "draining", "quarantined", "full"]
@@ -216,3 +217,15 @@ class KeySet(TypedDict):
     """A JSON Web Key Set (RFC 7517)."""
 
     keys: list[dict[str, str]]
+
+
+class OperatorSession(TypedDict):
+    """Who looks at the dashboard, and the token (`csrf`) that each of its changes has to bring."""
+
+    operator: str
+    role: Role
+    csrf: str
+    can_log_out: bool
+    pool: str
+    pools: list[str]
+    version: str

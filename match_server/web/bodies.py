@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from match_server.protocol import ADDRESS_PATTERN, GameModeName, ServerId, SessionId
 from match_server.web.problems import Refused
 
+FORM = "application/x-www-form-urlencoded"
 SHOWN_CHARACTERS = 64  # of a name that somebody else has chosen
 _BODY_SECONDS = 10.0
 _LIMIT_BYTES = 8 * 1024 * 1024  # a heartbeat may list 100,000 sessions
@@ -72,6 +73,12 @@ class EndManyBody(_Body):
 
     session_ids: list[SessionId] = Field([], max_length=1_000)
     sessions: list[EndedSession] = Field([], max_length=1_000)
+
+
+class LoginForm(_Body):
+    """The body of `POST /login`, the one that is a form."""
+
+    key: str = Field(description="An operator's")
 
 
 async def read_bytes(request: Request, *, most: int) -> bytes:

@@ -11,7 +11,8 @@ from starlette.routing import Route
 
 from match_server import __version__
 from match_server.web.access import OperatorAccess
-from match_server.web.bodies import read_bytes
+from match_server.web.answers import OperatorSession
+from match_server.web.bodies import FORM, read_bytes
 from match_server.web.live import LiveReadings
 from match_server.web.operator_sessions import COOKIE, SESSION_SECONDS
 from match_server.web.problems import Refused
@@ -20,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 _FOLDER = Path(__file__).parent / "page"
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_FILES = {
+FILES = {
     "/": "dashboard.html",
     "/dashboard.css": "dashboard.css",
     "/dashboard.js": "dashboard.js",
@@ -43,7 +44,6 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 _PRIVATE = {**_HEADERS, "Cache-Control": "no-store"}
-_FORM = "application/x-www-form-urlencoded"
 _FORM_BYTES = 4096
 
 
@@ -60,7 +60,7 @@ class Dashboard:
     def routes(self) -> list[Route]:
         """The routes, for the application."""
         return [
-            *(Route(path, self.file, methods=["GET"]) for path in _FILES),
+            *(Route(path, self.file, methods=["GET"]) for path in FILES),
             Route("/login", self.login, methods=["POST"]),
             Route("/logout", self.logout, methods=["POST"]),
             Route("/dashboard/session", self.session, methods=["GET"]),
@@ -69,7 +69,7 @@ class Dashboard:
 
     async def file(self, request: Request) -> Response:
         """`GET /` and the parts of the page. Nothing in them is secret."""
-        path = _FOLDER / _FILES[request.url.path]
+        path = _FOLDER / FILES[request.url.path]
         return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=_HEADERS)
 
     async def login(self, request: Request) -> Response:
@@ -100,15 +100,15 @@ class Dashboard:
     async def session(self, request: Request) -> Response:
         """`GET /dashboard/session`: who looks, what it may do, and the token that each change has to bring."""
         operator = self._access.operator(request)
-        document = {
-            "operator": operator.label,
-            "role": operator.role,
-            "csrf": operator.session.csrf if operator.session else "",
-            "can_log_out": operator.session is not None,
-            "pool": self._pool,
-            "pools": self._pools,
-            "version": __version__,
-        }
+        document = OperatorSession(
+            operator=operator.label,
+            role=operator.role,
+            csrf=operator.session.csrf if operator.session else "",
+            can_log_out=operator.session is not None,
+            pool=self._pool,
+            pools=self._pools,
+            version=__version__,
+        )
         return JSONResponse(document, headers=_PRIVATE)
 
     async def live(self, request: Request) -> Response:
@@ -127,8 +127,8 @@ async def _key(request: Request) -> str:
     Raises:
         Refused: 415 no form, 422 without a key; see also `read_bytes`.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise Refused(415, f"Content-Type: expected {_FORM}")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise Refused(415, f"Content-Type: expected {FORM}")
     body = await read_bytes(request, most=_FORM_BYTES)
     keys = parse_qs(body.decode("utf-8", "replace")).get("key")
     if not keys:

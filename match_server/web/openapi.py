@@ -11,7 +11,7 @@ from match_server import __version__
 from match_server.config import Settings
 from match_server.protocol import GameModeName, LoadingSessionId, PlayerId, ServerId, SessionId
 from match_server.web import answers, platform_answers
-from match_server.web.bodies import EndBody, EndManyBody, HeartbeatBody, RegisterBody
+from match_server.web.bodies import FORM, EndBody, EndManyBody, HeartbeatBody, LoginForm, RegisterBody
 
 _SCHEMAS = "#/components/schemas/{model}"
 _IN_PATH: Mapping[str, Any] = {
@@ -43,7 +43,8 @@ class Operation:
     any_path: bool = False  # a name that nobody can have is answered as one that is gone
     query: Mapping[str, Any] = field(default_factory=dict)  # schemas of the query's parameters
     media_type: str = "application/json"  # of the answer
-    of: Literal["node", "platform"] = "node"
+    form: bool = False  # the body is one, not JSON
+    of: Literal["node", "platform", "dashboard"] = "node"
 
     @property
     def name(self) -> str:
@@ -85,7 +86,17 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("get", "/healthz", "The process is alive", None, answers.Alive),
     Operation("get", "/readyz", "The node can work", None, answers.Ready),
     Operation("get", "/metrics", "For Prometheus", None, str, media_type="text/plain"),
-)
+    Operation(
+        "post", "/login", "Open an operator's session, kept in a cookie", None, None, 204, LoginForm, form=True,
+        of="dashboard",
+    ),
+    Operation("post", "/logout", "Have the browser forget the session", None, None, 204, of="dashboard"),
+    Operation("get", "/dashboard/session", "Who looks", "operator", answers.OperatorSession, of="dashboard"),
+    Operation(
+        "get", "/dashboard/live", "The pool, as Server-Sent Events", "operator", str, media_type="text/event-stream",
+        of="dashboard",
+    ),
+)  # fmt: skip
 
 _PERIOD = {name: {"type": "string", "format": "date-time"} for name in ("since", "until")}
 _MODE = {"game_mode": TypeAdapter(GameModeName).json_schema()}
@@ -185,7 +196,7 @@ def _operation(operation: Operation, schema_of: Mapping[str, Any]) -> dict[str, 
         schema = schema_of[repr(operation.body)]
         described["requestBody"] = {
             "required": operation.body not in _MAY_BE_EMPTY,
-            "content": {"application/json": {"schema": schema}},
+            "content": {FORM if operation.form else "application/json": {"schema": schema}},
         }
     return described
 
