@@ -1,12 +1,16 @@
 """uvicorn, as part of a program that owns its event loop, its signals and its listening socket."""
 
+import asyncio
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from dedicated_server_stub.joined_writes import JoinedWrites
 
 BACKLOG = 2048
 MAX_FRAME_BYTES = 16 * 1024
@@ -39,10 +43,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class RoomProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket that is cut soon after its last frame.
+    """A WebSocket whose frames of a tick leave in one write, and which is cut soon after its last frame.
 
-    uvicorn's own stays for ever when a client reads nothing.
+    uvicorn's own writes each frame by itself, and stays for ever when a client reads nothing.
     """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Write through `JoinedWrites`."""
+        joined = JoinedWrites(cast("asyncio.Transport", transport), self.loop)
+        super().connection_made(cast("asyncio.BaseTransport", joined))
 
     async def run_asgi(self) -> None:
         """Serve the connection, then cut it unless it ends by itself."""

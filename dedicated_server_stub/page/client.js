@@ -63,7 +63,7 @@ export class Room {
     link.onopen = () => this._send({ type: "join", join_token: this._found.join_token });
     link.onmessage = ({ data }) => this._take(JSON.parse(data));
     link.onclose = ({ code }) => {
-      if (this._result === null && [1006, 1011, 1013].includes(code)) {
+      if (this._result === null && [1006, 1013].includes(code)) {
         setTimeout(() => this._connect(), 500);
       } else {
         this._onEnd(this._result, code);

@@ -310,7 +310,7 @@ class Room:
     def _repeat_unacknowledged(self, member: Member, now: float) -> None:
         connection = _connection_of(member)
         if member.acknowledged.failed(now):
-            connection.close(RoomClose.TOO_SLOW)
+            connection.close(RoomClose.SESSION_OVER)  # for this player, whom no token lets in again
             self._leave(member)
             return
         if not connection.behind:

@@ -1,11 +1,12 @@
 """The room's tick, without sockets: the test reads what waits for each connection."""
 
 import json
+import random
 from typing import Any
 
 from dedicated_server_stub.metrics import RoomMetrics
 from dedicated_server_stub.rooms.acknowledged import PER_TICK
-from dedicated_server_stub.rooms.commands import Joined, Received
+from dedicated_server_stub.rooms.commands import Joined, Lost, Received
 from dedicated_server_stub.rooms.connection import Connection
 from dedicated_server_stub.rooms.frames import JSON
 from dedicated_server_stub.rooms.messages import Chat, Move, Snapshot, Tagged
@@ -102,3 +103,44 @@ def test_what_happens_in_the_tick_of_a_snapshot_is_not_missed() -> None:
     move(room, bob, seq=1, x=0.1)
     room.tick()
     assert [player["seq"] for player in taken(ann)[-1]["players"]] == [1]
+
+
+def learn(seen: dict[str, dict[str, Any]], frames: list[dict[str, Any]]) -> None:
+    """What a client knows of the players, after some frames."""
+    for frame in frames:
+        if frame["type"] == "welcome" or frame.get("full"):
+            seen.clear()
+        if frame["type"] in {"welcome", "state"}:
+            for change in frame["players"]:
+                seen.setdefault(change["player_id"], {}).update(change)
+
+
+def test_who_rejoins_sees_the_same_world_as_those_who_stayed_in_every_tick() -> None:
+    chance = random.Random(7)  # noqa: S311 - repeatable by design
+    room, connections = room_of("ann", "bob", "cid")
+    known: list[dict[str, dict[str, Any]]] = [{} for _ in connections]
+    rejoined = 0
+
+    def tick_and_read() -> None:
+        room.tick()
+        for seen, connection in zip(known, connections, strict=True):
+            learn(seen, taken(connection))
+
+    for connection in connections:
+        room.submit(Received(connection, Snapshot()))
+    for tick in range(500):
+        for number, connection in enumerate(connections):
+            if number and chance.random() < 0.05:  # ann stays
+                room.submit(Lost(connection, left=False))
+                if chance.random() < 0.5:
+                    tick_and_read()  # the others go on meanwhile
+                connections[number] = Connection(connection.player_id, team=None, form=JSON)
+                room.submit(Joined(connections[number]))
+                rejoined += 1
+            elif chance.random() < 0.5:
+                move(room, connection, seq=tick + 1, x=chance.choice([0.1, -0.1, 40]))
+        tick_and_read()
+        assert known[0] == known[1] == known[2]
+    assert rejoined > 20
+    world = {player.player_id: player.seq for player in room.world.players.values()}
+    assert {name: seen["seq"] for name, seen in known[0].items()} == world

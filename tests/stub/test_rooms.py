@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import socket
+import sys
+import time
 from contextlib import suppress
 
 import httpx
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from dedicated_server_stub import players
+from dedicated_server_stub.rooms.commands import Called
 from dedicated_server_stub.rooms.limits import MESSAGES_PER_SECOND
 from dedicated_server_stub.rooms.messages import Tagged
 from dedicated_server_stub.rooms.room import Room, RoomSettings
@@ -224,8 +229,10 @@ def test_a_client_that_acknowledges_nothing_is_dropped() -> None:
         async with stub.join("ann") as ann, stub.join("bob") as bob:
             await ann.say("tag", seq=1, player_id="bob")
             await ann.say("ack", id=(await ann.hear("tagged"))["id"])
-            assert await bob.closed() == 1013
+            assert await bob.closed() == 4410
             assert not (await ann.hear("player_left"))["rejoining"]
+            again = json.dumps({"type": "join", "join_token": stub.pool.token("bob")})
+            assert await stub.refusal(again) == 4410
 
     play(scenario, lambda: Stub(RoomSettings(tick_hz=100, ack_attempts=1)))
 
@@ -381,6 +388,37 @@ def test_every_client_sees_the_same_world_in_the_end() -> None:
                 assert {frame["player_id"]: frame for frame in again.heard[0]["players"]} == {
                     frame["player_id"]: frame for frame in snapshot["players"]
                 }
+
+    play(scenario)
+
+
+def data_segments(link: ClientConnection) -> int:
+    """How many TCP segments with data a client has got: `tcpi_data_segs_in` of the kernel's `tcp_info`."""
+    info = link.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    return int.from_bytes(info[152:156], sys.byteorder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads tcp_info")
+def test_what_a_tick_says_to_a_client_leaves_in_one_write() -> None:
+    async def scenario(stub: Stub) -> None:
+        async with stub.join("ann") as ann:
+            await ann.say("ping")
+            await ann.hear("pong")
+            room = stub.rooms.get(SESSION_ID)
+            assert room is not None
+            before = data_segments(ann.link)
+            for number in range(5):  # as they wait for the next tick, and are delivered in it
+                room.submit(
+                    Called(
+                        call_id=str(number),
+                        method="notice",
+                        args={"text": "x" * 100},
+                        expires_at=time.time() + 60,
+                        answer=lambda _: None,
+                    )
+                )
+            await ann.hear("notice", id=5)
+            assert data_segments(ann.link) == before + 1
 
     play(scenario)
 
