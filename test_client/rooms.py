@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-# What is moved in the last moment before a player leaves need not reach it.
+# What is moved in the last moment before a player leaves need not reach it; nor others, what it moves itself then.
 GRACE_SECONDS = 0.5
 _TENTHS = 10_000  # of a millisecond, in a second
 
@@ -118,7 +118,7 @@ class RoomLedger:
 
 
 def _unseen(viewer: Visit, mover: Visit) -> str | None:
-    last = bisect.bisect_right(mover.times, viewer.left_at - GRACE_SECONDS) - 1
+    last = bisect.bisect_right(mover.times, min(viewer.left_at, mover.left_at) - GRACE_SECONDS) - 1
     if last < 0 or mover.times[last] < viewer.connected_at:
         return None
     seen = viewer.seen.get(mover.player_id, 0)

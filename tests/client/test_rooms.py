@@ -43,6 +43,17 @@ def test_what_is_moved_as_a_player_leaves_need_not_reach_it(ledger: RoomLedger) 
     assert list(ledger.missed()) == []
 
 
+def test_what_a_player_moves_as_it_leaves_need_not_reach_the_others(ledger: RoomLedger) -> None:
+    """Found by a soak: a move and `leave` in one tick, and nobody is sent the move of who is gone."""
+    viewer = visit(ledger, "ann")
+    mover = visit(ledger, "bob", moves=6)
+    mover.left_at = 6.25
+    ledger.saw(viewer, "bob", 5, 5.5)
+    assert list(ledger.missed()) == []
+    ledger.saw(viewer, "bob", 4, 5.5)
+    assert list(ledger.missed()) == [("ann", "s: saw bob move to 4, not to 5")]
+
+
 def test_a_stranger_is_named(ledger: RoomLedger) -> None:
     visit(ledger, "ann").met |= {"bob", "eve"}
     assert list(ledger.missed()) == [("ann", "s: saw eve, who is no player of this match")]

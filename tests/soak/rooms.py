@@ -36,6 +36,7 @@ _NOT_CLEAN = 1
 _MEMORY_BYTES = 16 << 20  # that the server may have grown by since it was warm
 _DESCRIPTORS = 4  # a node keeps its connections for a while
 _LOOK_SECONDS = 0.25
+_ARRIVAL_SECONDS = 6.0  # of a wave: its players drop and flood at half-time, which no machine has to bear at one moment
 _REJOIN_SECONDS = 5  # who was cut off for a flood is expected back for so long, and keeps its room open
 _REST_SECONDS = 30.0
 _LEFT = ("room_rooms", "room_players")
@@ -174,6 +175,7 @@ class RoomSoak:
             arguments = {
                 "--match-server": node_url,
                 "--players": rooms * ROOM,
+                "--rate": rooms * ROOM / _ARRIVAL_SECONDS,
                 "--game-mode": FORMS[lane],
                 "--play-seconds": options.play_seconds,
                 "--move-hz": options.move_hz,
@@ -264,7 +266,7 @@ def run(
     minutes: Annotated[float, typer.Option(min=0, help="How long waves of players come.")] = 10.0,
     rooms: Annotated[int, typer.Option(min=2, help="Rooms of eight at a time.")] = 25,
     play_seconds: Annotated[float, typer.Option(min=3, help="How long the players of a wave play.")] = 30.0,
-    move_hz: Annotated[float, typer.Option(min=0.1, max=120, help="Moves a second of each.")] = 10.0,
+    move_hz: Annotated[float, typer.Option(min=0.1, max=120, help="Moves a second of each.")] = 5.0,
     seed: Annotated[int | None, typer.Option(help="Repeat the players' chances. Default: a new one.")] = None,
 ) -> None:
     """Let players who drop, rejoin, teleport, flood and stall play in rooms; say what is left of them.
