@@ -1,4 +1,6 @@
 // The way from the queue into a room, and the room as this client knows it. Nothing here draws.
+const RETRY_MS = 500;
+const COME_BACK_MS = 30_000; // for so long a room takes a lost player back, unless its server says otherwise
 
 /** Find a match. Resolves with `match_found`; rejects with an Error that says why there is none. */
 export function findMatch(url, playerId, gameMode, onStep) {
@@ -7,7 +9,10 @@ export function findMatch(url, playerId, gameMode, onStep) {
     let resumed = false;
     const send = (message) => link.send(JSON.stringify(message));
     link.onopen = () => send({ type: "enqueue", player_id: playerId, game_mode: gameMode });
-    link.onclose = (event) => resumed || reject(new Error(event.reason || `no match: closed with ${event.code}`));
+    link.onclose = (event) => {
+      const silent = `${url} does not answer, or does not let this page in`;
+      resumed || reject(new Error(event.reason || `No match: ${event.code === 1006 ? silent : `closed with ${event.code}`}.`));
+    };
     link.onmessage = ({ data }) => {
       const message = JSON.parse(data);
       onStep(message);
@@ -18,13 +23,16 @@ export function findMatch(url, playerId, gameMode, onStep) {
         resolve(message);
         link.close(1000);
       } else if (message.type === "dequeued" || message.type === "error") {
-        reject(new Error(message.message || `no match: ${message.reason}`));
+        reject(new Error(message.message || `No match: ${message.reason}.`));
       }
     };
   });
 }
 
-/** A room on the server that `match_found` names. It comes back by itself when its connection is lost. */
+/**
+ * A room on the server that `match_found` names. When its connection is lost, `connected` is false and it comes back by
+ * itself, unless that takes too long.
+ */
 export class Room {
   constructor(found, { onChange, onEnd }) {
     this.players = new Map();
@@ -33,12 +41,14 @@ export class Room {
     this.bounds = null;
     this.speed = 0;
     this.tickHz = 20;
+    this.connected = false;
     this._found = found;
     this._onChange = onChange;
     this._onEnd = onEnd;
     this._done = new Set(); // the ids of acknowledged messages: each counts once
     this._seq = 0;
     this._result = null;
+    this._lostAt = null;
     this._connect();
   }
 
@@ -63,8 +73,12 @@ export class Room {
     link.onopen = () => this._send({ type: "join", join_token: this._found.join_token });
     link.onmessage = ({ data }) => this._take(JSON.parse(data));
     link.onclose = ({ code }) => {
-      if (this._result === null && [1006, 1013].includes(code)) {
-        setTimeout(() => this._connect(), 500);
+      this.connected = false;
+      this._lostAt ??= Date.now();
+      const inTime = Date.now() - this._lostAt < COME_BACK_MS;
+      if (this._result === null && inTime && [1006, 1013].includes(code)) {
+        setTimeout(() => this._connect(), RETRY_MS);
+        this._onChange(this);
       } else {
         this._onEnd(this._result, code);
       }
@@ -79,6 +93,8 @@ export class Room {
     switch (message.type) {
       case "welcome":
         Object.assign(this, { bounds: message.bounds, speed: message.speed, tickHz: message.tick_hz });
+        this.connected = true;
+        this._lostAt = null;
         this.chat = message.chat;
         this.players = new Map(message.players.map((player) => [player.player_id, player]));
         this.me = this.players.get(message.player_id);

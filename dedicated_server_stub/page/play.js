@@ -3,6 +3,17 @@
 import { Room, findMatch } from "./client.js";
 
 const TAG_RANGE = 3;
+const GRID = 10; // between two lines, in units of the world
+const ENDS = {
+  1008: "You have sent too much.",
+  1006: "The connection is lost.",
+  1011: "The server had to end the game.",
+  1013: "The connection is too slow.",
+  4000: "You play in another window.",
+  4401: "The server did not let you in.",
+  4403: "The server did not let you in.",
+  4410: "The game is over.",
+};
 const KEYS = {
   ArrowUp: [0, 1], KeyW: [0, 1], ArrowDown: [0, -1], KeyS: [0, -1],
   ArrowLeft: [-1, 0], KeyA: [-1, 0], ArrowRight: [1, 0], KeyD: [1, 0],
@@ -12,6 +23,7 @@ const status = document.getElementById("status");
 const canvas = document.getElementById("square");
 const lines = document.getElementById("lines");
 const again = document.getElementById("again");
+const tag = document.getElementById("tag");
 const chat = document.getElementById("chat");
 const held = new Set();
 let pointer = null; // where a finger or the mouse is held, in units of the world
@@ -36,7 +48,13 @@ async function play() {
 
 function show() {
   if (!room?.me) return;
-  status.textContent = `${room.me.player_id}: ${room.me.score} points, ${room.players.size} players`;
+  const { me, players } = room;
+  const others = players.size === 1 ? "nobody else here" : `${players.size} players`;
+  const points = me.score === 1 ? "1 point" : `${me.score} points`;
+  status.textContent = room.connected
+    ? `You are ${me.player_id}: ${points}, ${others}`
+    : "The connection is lost. Coming back…";
+  tag.disabled = !(room.connected && nearest());
   for (; shownLines < room.chat.length; shownLines++) {
     const { player_id: who, text } = room.chat[shownLines];
     const line = document.createElement("li");
@@ -47,12 +65,14 @@ function show() {
 
 function end(result, code) {
   room = null;
-  stop(result ? `The game is over. ${result.winner ? `${result.winner} wins.` : "Nobody wins."}` : `Closed with ${code}.`);
+  if (result) stop(`The game is over. ${result.winner ? `${result.winner} wins.` : "Nobody wins."}`);
+  else stop(ENDS[code] ?? "The game is over.");
 }
 
 function stop(text) {
   status.textContent = text;
   again.hidden = false;
+  tag.disabled = true;
 }
 
 function direction(me) {
@@ -68,7 +88,7 @@ function step() {
   const now = performance.now();
   const seconds = Math.min((now - lastStep) / 1000, 0.1);
   lastStep = now;
-  if (!room?.me) return;
+  if (!room?.connected) return;
   const me = room.me;
   const [x, y] = direction(me);
   const length = Math.hypot(x, y);
@@ -79,35 +99,78 @@ function step() {
   me.y = inside(me.y + (y / length) * reach, room.bounds.y);
   me.yaw = Math.atan2(y, x);
   room.move({ x: me.x, y: me.y, z: me.z, yaw: me.yaw });
+  show();
+}
+
+/** The nearest other player who is near enough to be tagged. */
+function nearest() {
+  const near = [...room.players.values()]
+    .filter((player) => player !== room.me)
+    .map((player) => [Math.hypot(player.x - room.me.x, player.y - room.me.y), player])
+    .filter(([distance]) => distance <= TAG_RANGE)
+    .sort(([a], [b]) => a - b);
+  return near[0]?.[1];
 }
 
 function tagNearest() {
-  if (!room?.me) return;
-  const near = [...room.players.values()]
-    .filter((player) => player !== room.me)
-    .map((player) => [Math.hypot(player.x - room.me.x, player.y - room.me.y), player.player_id])
-    .sort(([a], [b]) => a - b)[0];
-  if (near && near[0] <= TAG_RANGE) room.tag(near[1]);
+  const near = room?.connected && nearest();
+  if (near) room.tag(near.player_id);
 }
 
+const colours = getComputedStyle(document.documentElement); // live: follows the scheme of the system
 function draw() {
   requestAnimationFrame(draw);
-  const size = canvas.clientWidth * devicePixelRatio;
+  const pixel = devicePixelRatio;
+  const size = Math.round(canvas.clientWidth * pixel);
   if (canvas.width !== size) canvas.width = canvas.height = size;
   const paint = canvas.getContext("2d");
-  paint.clearRect(0, 0, size, size);
-  if (!room?.bounds) return;
-  const [low, high] = room.bounds.x;
+  const colour = (name) => colours.getPropertyValue(`--${name}`);
+  const [low, high] = room?.bounds?.x ?? [-50, 50];
   const scale = size / (high - low);
-  paint.font = `${12 * devicePixelRatio}px system-ui`;
-  for (const player of room.players.values()) {
-    const [x, y] = [(player.x - low) * scale, size - (player.y - low) * scale];
-    paint.fillStyle = player === room.me ? "#c2410c" : "#2563eb";
-    paint.beginPath();
-    paint.arc(x, y, 6 * devicePixelRatio, 0, 2 * Math.PI);
-    paint.fill();
-    paint.fillText(`${player.player_id} ${player.score}`, x + 9 * devicePixelRatio, y);
+  const across = (x) => (x - low) * scale;
+  const down = (y) => size - (y - low) * scale;
+  paint.clearRect(0, 0, size, size);
+  paint.lineWidth = pixel;
+  paint.strokeStyle = colour("grid");
+  for (let line = Math.ceil(low / GRID) * GRID; line <= high; line += GRID) {
+    paint.strokeRect(across(line), -pixel, 0, size + 2 * pixel);
+    paint.strokeRect(-pixel, down(line), size + 2 * pixel, 0);
   }
+  paint.strokeStyle = colour("edge");
+  paint.strokeRect(pixel / 2, pixel / 2, size - pixel, size - pixel);
+  if (!room?.me) return;
+  const me = room.me;
+  paint.strokeStyle = colour("me");
+  circle(paint, across(me.x), down(me.y), TAG_RANGE * scale);
+  paint.stroke();
+  paint.font = `${13 * pixel}px system-ui, sans-serif`;
+  paint.textBaseline = "middle";
+  // Labels lie below the dots, and one's own is above the others, so that no player is hidden.
+  const drawn = [...room.players.values()].filter((player) => player !== me).concat(me);
+  for (const player of drawn) {
+    const [x, y] = [across(player.x), down(player.y)];
+    const label = `${player === me ? "you" : player.player_id} ${player.score}`;
+    const gap = 12 * pixel;
+    const fits = x + gap + paint.measureText(label).width < size - gap;
+    paint.textAlign = fits ? "left" : "right";
+    const at = fits ? x + gap : x - gap;
+    paint.strokeStyle = colour("ground");
+    paint.lineWidth = 4 * pixel;
+    paint.lineJoin = "round";
+    paint.strokeText(label, at, y);
+    paint.fillStyle = colour(player === me ? "me" : "other");
+    paint.fillText(label, at, y);
+  }
+  for (const player of drawn) {
+    paint.fillStyle = colour(player === me ? "me" : "other");
+    circle(paint, across(player.x), down(player.y), (player === me ? 8 : 6) * pixel);
+    paint.fill();
+  }
+}
+
+function circle(paint, x, y, radius) {
+  paint.beginPath();
+  paint.arc(x, y, radius, 0, 2 * Math.PI);
 }
 
 function hold(event) {
@@ -140,6 +203,7 @@ chat.addEventListener("submit", (event) => {
   chat.reset();
 });
 again.addEventListener("click", play);
+tag.addEventListener("click", tagNearest);
 addEventListener("pagehide", () => room?.leave());
 setInterval(step, 50);
 draw();
