@@ -40,6 +40,7 @@ class Player:
 
     player_id: str
     team: str | None
+    number: int  # in the order of coming, a short name in the binary form
     x: int = 0
     y: int = 0
     z: int = 0
@@ -58,7 +59,7 @@ class Player:
                 self.changed[name] = tick
 
 
-FIELDS = ("x", "y", "z", "yaw", "score", "seq", "team")
+FIELDS = ("x", "y", "z", "yaw", "score", "seq", "team", "number")
 
 
 @dataclass(kw_only=True)
@@ -81,9 +82,10 @@ class World:
 
     def enter(self, player_id: str, team: str | None) -> Player:
         """Put a player on its starting place: those who come one after another stand on a spiral."""
-        angle = 2.4 * len(self.points)
-        distance = min(1 + len(self.points), 40) * SCALE
-        player = Player(player_id, team, x=round(distance * math.cos(angle)), y=round(distance * math.sin(angle)))
+        number = len(self.points)
+        angle, distance = 2.4 * number, min(1 + number, 40) * SCALE
+        x, y = round(distance * math.cos(angle)), round(distance * math.sin(angle))
+        player = Player(player_id, team, number, x=x, y=y)
         player.changed = dict.fromkeys(FIELDS, self.tick)
         player.reach = self._longest_reach
         player.score = self.points.setdefault(player_id, 0)

@@ -106,7 +106,7 @@ class ServerMessage(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., player_joined: _Optional[_Union[PlayerJoined, _Mapping]] = ..., player_left: _Optional[_Union[PlayerLeft, _Mapping]] = ..., state: _Optional[_Union[State, _Mapping]] = ..., chat: _Optional[_Union[Said, _Mapping]] = ..., tagged: _Optional[_Union[Tagged, _Mapping]] = ..., rejected: _Optional[_Union[Rejected, _Mapping]] = ..., ended: _Optional[_Union[Ended, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., pong: _Optional[_Union[Pong, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ...) -> None: ...
 
 class PlayerState(_message.Message):
-    __slots__ = ("player_id", "x", "y", "z", "yaw", "score", "seq", "team")
+    __slots__ = ("player_id", "x", "y", "z", "yaw", "score", "seq", "team", "number")
     PLAYER_ID_FIELD_NUMBER: _ClassVar[int]
     X_FIELD_NUMBER: _ClassVar[int]
     Y_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +115,7 @@ class PlayerState(_message.Message):
     SCORE_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     TEAM_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     player_id: str
     x: int
     y: int
@@ -123,7 +124,26 @@ class PlayerState(_message.Message):
     score: int
     seq: int
     team: str
-    def __init__(self, player_id: _Optional[str] = ..., x: _Optional[int] = ..., y: _Optional[int] = ..., z: _Optional[int] = ..., yaw: _Optional[int] = ..., score: _Optional[int] = ..., seq: _Optional[int] = ..., team: _Optional[str] = ...) -> None: ...
+    number: int
+    def __init__(self, player_id: _Optional[str] = ..., x: _Optional[int] = ..., y: _Optional[int] = ..., z: _Optional[int] = ..., yaw: _Optional[int] = ..., score: _Optional[int] = ..., seq: _Optional[int] = ..., team: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+
+class Changes(_message.Message):
+    __slots__ = ("number", "x", "y", "z", "yaw", "score", "seq")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    Z_FIELD_NUMBER: _ClassVar[int]
+    YAW_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    number: _containers.RepeatedScalarFieldContainer[int]
+    x: _containers.RepeatedScalarFieldContainer[int]
+    y: _containers.RepeatedScalarFieldContainer[int]
+    z: _containers.RepeatedScalarFieldContainer[int]
+    yaw: _containers.RepeatedScalarFieldContainer[int]
+    score: _containers.RepeatedScalarFieldContainer[int]
+    seq: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, number: _Optional[_Iterable[int]] = ..., x: _Optional[_Iterable[int]] = ..., y: _Optional[_Iterable[int]] = ..., z: _Optional[_Iterable[int]] = ..., yaw: _Optional[_Iterable[int]] = ..., score: _Optional[_Iterable[int]] = ..., seq: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Range(_message.Message):
     __slots__ = ("min", "max")
@@ -177,16 +197,18 @@ class PlayerLeft(_message.Message):
     def __init__(self, player_id: _Optional[str] = ..., rejoining: _Optional[bool] = ...) -> None: ...
 
 class State(_message.Message):
-    __slots__ = ("tick", "players", "full", "out_of_sight")
+    __slots__ = ("tick", "players", "full", "out_of_sight", "changes")
     TICK_FIELD_NUMBER: _ClassVar[int]
     PLAYERS_FIELD_NUMBER: _ClassVar[int]
     FULL_FIELD_NUMBER: _ClassVar[int]
     OUT_OF_SIGHT_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
     tick: int
     players: _containers.RepeatedCompositeFieldContainer[PlayerState]
     full: bool
     out_of_sight: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, tick: _Optional[int] = ..., players: _Optional[_Iterable[_Union[PlayerState, _Mapping]]] = ..., full: _Optional[bool] = ..., out_of_sight: _Optional[_Iterable[str]] = ...) -> None: ...
+    changes: _containers.RepeatedCompositeFieldContainer[Changes]
+    def __init__(self, tick: _Optional[int] = ..., players: _Optional[_Iterable[_Union[PlayerState, _Mapping]]] = ..., full: _Optional[bool] = ..., out_of_sight: _Optional[_Iterable[str]] = ..., changes: _Optional[_Iterable[_Union[Changes, _Mapping]]] = ...) -> None: ...
 
 class Said(_message.Message):
     __slots__ = ("player_id", "text", "tick")

@@ -1,5 +1,6 @@
 """`room.v1.protobuf`, by the schema that the server publishes: `room.proto`, with lengths and angles in thousandths."""
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -20,6 +21,9 @@ class ProtobufFrames:
 
     subprotocol = "room.v1.protobuf"
 
+    def __init__(self) -> None:
+        self._ids: dict[int, str] = {}  # by number, of the players who were told in full
+
     def write(self, message: Said) -> bytes:
         """Write a `ClientMessage`."""
         envelope = pb.ClientMessage()
@@ -39,7 +43,21 @@ class ProtobufFrames:
         except DecodeError:
             return {}
         kind = envelope.WhichOneof("message")
-        return {} if kind is None else {"type": kind, **_plain(getattr(envelope, kind))}
+        if kind is None:
+            return {}
+        message = {"type": kind, **_plain(getattr(envelope, kind))}
+        if kind in {"welcome", "state"}:
+            self._ids.update({one["number"]: one["player_id"] for one in message["players"] if "number" in one})
+        if kind == "state":
+            changed = [one for changes in message.pop("changes") for one in self._changed(changes)]
+            message["players"] = [*message["players"], *changed]
+        return message
+
+    def _changed(self, changes: Said) -> Iterator[Said]:
+        """The players of one table of changes, each as in JSON."""
+        columns = {name: column for name, column in changes.items() if name != "number" and column}
+        for index, number in enumerate(changes["number"]):
+            yield {"player_id": self._ids[number], **{name: column[index] for name, column in columns.items()}}
 
 
 def _plain(message: Message) -> Said:
@@ -61,7 +79,7 @@ def _empty(field: FieldDescriptor) -> Any:
 
 def _value(field: FieldDescriptor, value: Any) -> Any:
     if field.name in _SCALED:
-        return value / _SCALE
+        return [each / _SCALE for each in value] if field.is_repeated else value / _SCALE
     if field.name == "bounds":
         return {axis: (limits.min / _SCALE, limits.max / _SCALE) for axis, limits in value.items()}
     if field.name == "scores":

@@ -26,6 +26,7 @@ class Broadcast:
         self._sight = sight
         self._states: dict[_Key, State] = {}  # of this tick
         self._frames: dict[tuple[_Key, str], Frame] = {}
+        self._numbers: dict[str, int] = {}
 
     def to_all(self, connections: Iterable[Connection | None], message: ServerMessage) -> None:
         """Send a message to all who are connected."""
@@ -46,6 +47,7 @@ class Broadcast:
         """Begin with the states of this tick, once all commands are applied."""
         self._states.clear()
         self._frames.clear()
+        self._numbers = {player.player_id: player.number for player in self._world.players.values()}
         if self._sight is not None:
             self._sight.begin_tick(self._world)
 
@@ -59,7 +61,7 @@ class Broadcast:
             return
         frame = self._frames.get((key, connection.form))
         if frame is None:
-            frame = self._frames[key, connection.form] = ENCODERS[connection.form](state)
+            frame = self._frames[key, connection.form] = ENCODERS[connection.form](state, self._numbers)
         connection.send_frame(frame)
 
     def _state(self, key: _Key) -> State:

@@ -1,7 +1,7 @@
 """Frames: messages to bytes or text and back, by the subprotocol that a client has chosen."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -12,7 +12,6 @@ JSON = "room.v1.json"
 PROTOBUF = "room.v1.protobuf"
 
 Frame: TypeAlias = str | bytes
-Encode: TypeAlias = Callable[[ServerMessage], Frame]
 
 _from_json: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 _to_json = msgspec.json.Encoder()
@@ -22,7 +21,14 @@ class InvalidFrame(Exception):
     """A frame is no message of a client; the text says what is wrong."""
 
 
-def _encode_json(message: ServerMessage) -> str:
+class Encode(Protocol):
+    """Writes a frame for a client."""
+
+    def __call__(self, message: ServerMessage, numbers: Mapping[str, int] = protobuf.NOBODY, /) -> Frame:
+        """`numbers` are those of players whom the client has been told in full."""
+
+
+def _encode_json(message: ServerMessage, _numbers: Mapping[str, int] = protobuf.NOBODY, /) -> str:
     return _to_json.encode(message).decode()
 
 

@@ -70,7 +70,7 @@ ClientMessage: TypeAlias = Join | Move | Tag | Chat | Ack | Snapshot | Leave | P
 
 
 class PlayerState(Struct, frozen=True, omit_defaults=True):
-    """A player, or what has changed of one: fields that are not set have not."""
+    """A player, or what has changed of one: fields that are not set have not. `number` is there with everything."""
 
     player_id: str
     x: float | UnsetType = UNSET
@@ -80,6 +80,7 @@ class PlayerState(Struct, frozen=True, omit_defaults=True):
     score: int | UnsetType = UNSET
     seq: int | UnsetType = UNSET
     team: str | UnsetType = UNSET
+    number: int | UnsetType = UNSET
 
 
 class Said(Struct, frozen=True):

@@ -1,6 +1,7 @@
 """The binary form of the messages: `room.proto`, with lengths and angles in whole thousandths."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from dedicated_server_stub.rooms import messages
 from dedicated_server_stub.rooms.messages import ClientMessage, PlayerState, ServerMessage
 
 _SCALED = ("x", "y", "z", "yaw")
+_COLUMNS = (*_SCALED, "score", "seq")
+NOBODY: Mapping[str, int] = MappingProxyType({})
 
 
 def decode(frame: bytes) -> ClientMessage:
@@ -37,10 +40,18 @@ def decode(frame: bytes) -> ClientMessage:
     return message
 
 
-def encode(message: ServerMessage) -> bytes:
-    """Write a frame for a client."""
+def encode(message: ServerMessage, numbers: Mapping[str, int] = NOBODY, /) -> bytes:
+    """Write a frame for a client.
+
+    Args:
+        message: what to say.
+        numbers: of the players whom the client has been told in full, so that a number stands for the id.
+    """
     envelope = pb.ServerMessage()
-    _FILL[type(message)](envelope, message)
+    if isinstance(message, messages.State):
+        _state(envelope, message, numbers)
+    else:
+        _FILL[type(message)](envelope, message)
     return envelope.SerializeToString()
 
 
@@ -60,13 +71,25 @@ def _welcome(envelope: pb.ServerMessage, message: messages.Welcome) -> None:
         target.chat.add(player_id=said.player_id, text=said.text, tick=said.tick)
 
 
-def _state(envelope: pb.ServerMessage, message: messages.State) -> None:
+def _state(envelope: pb.ServerMessage, message: messages.State, numbers: Mapping[str, int]) -> None:
     target = envelope.state
     target.tick = message.tick
     target.full = message.full
     target.out_of_sight.extend(message.out_of_sight)
+    alike: dict[tuple[str, ...], list[PlayerState]] = {}  # players by the fields that have changed
     for player in message.players:
-        _player(target.players.add(), player)
+        if player.number is UNSET and player.team is UNSET and player.player_id in numbers:
+            changed = tuple(name for name in _COLUMNS if getattr(player, name) is not UNSET)
+            alike.setdefault(changed, []).append(player)
+        else:
+            _player(target.players.add(), player)
+    for names, players in alike.items():
+        changes = target.changes.add()
+        changes.number.extend(numbers[player.player_id] for player in players)
+        for name in names:
+            values = [getattr(player, name) for player in players]
+            column = [round(value * SCALE) for value in values] if name in _SCALED else values
+            getattr(changes, name).extend(column)
 
 
 def _player(target: pb.PlayerState, player: PlayerState) -> None:
@@ -85,6 +108,8 @@ def _player(target: pb.PlayerState, player: PlayerState) -> None:
         target.seq = player.seq
     if player.team is not UNSET:
         target.team = player.team
+    if player.number is not UNSET:
+        target.number = player.number
 
 
 def _player_joined(envelope: pb.ServerMessage, message: messages.PlayerJoined) -> None:
@@ -139,7 +164,6 @@ _FILL: dict[type[ServerMessage], Callable[[pb.ServerMessage, Any], None]] = {
     messages.Welcome: _welcome,
     messages.PlayerJoined: _player_joined,
     messages.PlayerLeft: _player_left,
-    messages.State: _state,
     messages.Told: _chat,
     messages.Tagged: _tagged,
     messages.Rejected: _rejected,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ players = st.builds(
     score=maybe(counts),
     seq=maybe(counts),
     team=maybe(ids),
+    number=maybe(counts),
 )
 said = st.builds(messages.Said, ids, texts, counts)
 server_messages = st.one_of(
@@ -79,8 +81,8 @@ client_messages = st.one_of(
 )
 
 
-def read(frame: bytes) -> dict[str, Any]:
-    """A binary frame as a client reads it, in the words of the JSON form."""
+def read(frame: bytes, names: Sequence[str] = ("ann", "bob")) -> dict[str, Any]:
+    """A binary frame as a client reads it, in the words of the JSON form. `names` are the players by number."""
     envelope = pb.ServerMessage.FromString(frame)
     kind = envelope.WhichOneof("message")
     assert kind is not None
@@ -89,6 +91,11 @@ def read(frame: bytes) -> dict[str, Any]:
         fields["bounds"] = {
             axis: [limits["min"] / 1000, limits["max"] / 1000] for axis, limits in fields["bounds"].items()
         }
+    for changes in fields.pop("changes", ()):
+        columns = {name: column for name, column in changes.items() if name != "number" and column}
+        for index, number in enumerate(changes["number"]):
+            told = {name: column[index] for name, column in columns.items()}
+            fields["players"].append({"player_id": names[number], **told})
     for place in (fields, *fields.get("players", ())):
         place.update({axis: place[axis] / 1000 for axis in ("x", "y", "z", "yaw") if axis in place})
     for name in ("full", "out_of_sight"):  # JSON leaves them out where they say nothing
@@ -102,6 +109,18 @@ def test_both_forms_say_the_same(message: messages.ServerMessage) -> None:
     text, binary = ENCODERS[JSON](message), ENCODERS[PROTOBUF](message)
     assert isinstance(binary, bytes)
     assert read(binary) == json.loads(text)
+
+
+@given(counts, st.lists(players, max_size=8, unique_by=lambda player: player.player_id), st.data())
+def test_players_who_are_known_have_a_number(tick: int, told: list[messages.PlayerState], data: st.DataObject) -> None:
+    names = [player.player_id for player in told if data.draw(st.booleans())]
+    state = messages.State(tick, told)
+    binary = ENCODERS[PROTOBUF](state, {name: number for number, name in enumerate(names)})
+    assert isinstance(binary, bytes)
+    expected, heard = json.loads(ENCODERS[JSON](state)), read(binary, names)
+    for message in (expected, heard):
+        message["players"].sort(key=lambda player: player["player_id"])
+    assert heard == expected
 
 
 @given(client_messages)

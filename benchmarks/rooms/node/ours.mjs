@@ -28,14 +28,22 @@ export async function prepare({ kind, schema }) {
   };
   const { write, read, scale } = forms[kind];
   const idOf = (player) => player.playerId ?? player.player_id;
+  const seqsOf = ({ type, players, changes = [] }, ids) => {
+    if (type !== "state") return [];
+    for (const one of players) ids.set(one.number, idOf(one));
+    const whole = players.map((one) => [idOf(one), one.seq]);
+    return [...whole, ...changes.flatMap(({ number, seq }) => number.map((each, at) => [ids.get(each), seq[at]]))];
+  };
   return ({ address, token, player }) =>
     new Promise((resolve, reject) => {
       const ws = new WebSocket(address, [`room.v1.${kind}`], { perMessageDeflate: false });
       ws.onopen = () => ws.send(write("join", { joinToken: token, join_token: token }));
       ws.onclose = ({ code }) => reject(new Error(`closed with ${code}`));
       ws.onmessage = ({ data }) => {
-        ws.onmessage = null; // load.mjs sets its own
-        const me = read(data).players.find((one) => idOf(one) === player);
+        ws.onmessage = (later) => seqsOf(read(later.data), ids); // until load.mjs sets its own
+        const { players } = read(data);
+        const me = players.find((one) => idOf(one) === player);
+        const ids = new Map(players.map((one) => [one.number, idOf(one)]));
         resolve({
           ws,
           id: player,
@@ -44,8 +52,7 @@ export async function prepare({ kind, schema }) {
           move: (seq, x, y, z, yaw) => ws.send(write("move", { seq, x, y, z, yaw })),
           read: (frame) => {
             const message = read(frame);
-            const seqs = message.type === "state" ? message.players.map((one) => [idOf(one), one.seq]) : [];
-            return { seqs, rejected: Number(message.type === "rejected" || message.type === "error") };
+            return { seqs: seqsOf(message, ids), rejected: Number(message.type === "rejected" || message.type === "error") };
           },
         });
       };
