@@ -11,13 +11,13 @@ from benchmarks.load.cores import here
 from benchmarks.load.processes import BenchmarkError
 from benchmarks.rooms.measure import Case, Variant, figures, measure
 from benchmarks.rooms.node_packages import install, missing
-from tests.foreign.conftest import SWITCH
 
 _ROOT = Path(__file__).parents[2]
+_SWITCH = "FOREIGN_CLIENTS"  # as for tests/foreign, which fetch packages, too
 _SMALL = Case(name="small", rooms=2, players=3, move_hz=20, seconds=1, warm_up_seconds=0.2)
 
 needs_node = pytest.mark.skipif(
-    bool(missing()) or not os.environ.get(SWITCH), reason=f"fetches packages; needs node and npm, and {SWITCH}=1"
+    bool(missing()) or not os.environ.get(_SWITCH), reason=f"fetches packages; needs node and npm, and {_SWITCH}=1"
 )
 
 
