@@ -5,11 +5,12 @@ import json
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import dedicated_server_stub.rooms.frames as room
 from dedicated_server_stub.rooms import messages
 from test_client.room_frames import FrameForm, frames_of
-from tests.stub.test_protobuf import client_messages, server_messages
+from tests.stub.test_protobuf import client_messages, players, server_messages
 
 BINARY, TEXT = frames_of(FrameForm.PROTOBUF), frames_of(FrameForm.JSON)
 
@@ -21,6 +22,18 @@ def test_a_player_reads_the_same_in_both(message: messages.ServerMessage) -> Non
         if not read.get(name, True):
             del read[name]
     assert read == TEXT.read(room.ENCODERS[TEXT.subprotocol](message))
+
+
+@given(st.lists(players, max_size=8, unique_by=lambda player: player.player_id))
+def test_a_player_knows_who_a_number_is(told: list[messages.PlayerState]) -> None:
+    frames = frames_of(FrameForm.PROTOBUF)
+    numbers = {player.player_id: number for number, player in enumerate(told)}
+    whole = [messages.PlayerState(name, number=number) for name, number in numbers.items()]
+    frames.read(room.ENCODERS[frames.subprotocol](messages.State(1, whole)))
+    state = messages.State(2, [msgspec.structs.replace(player, number=msgspec.UNSET) for player in told])
+    heard = frames.read(room.ENCODERS[frames.subprotocol](state, numbers))["players"]
+    expected = TEXT.read(room.ENCODERS[TEXT.subprotocol](state))["players"]
+    assert {each["player_id"]: each for each in heard} == {each["player_id"]: each for each in expected}
 
 
 @given(client_messages)
