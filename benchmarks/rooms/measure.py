@@ -94,6 +94,7 @@ def figures(case: Case, used: Mapping[str, float], seen: Mapping[str, float]) ->
     return {
         "server_cpu_us_per_player_and_tick": 1e6 * used["server"] / (everybody * seconds * case.tick_hz),
         "bytes_per_player_and_second": seen["bytes"] / (everybody * seconds),
+        "bytes_per_frame": seen["bytes"] / seen["frames"],  # of a server that was kept from its core, too
         **{f"update_{end}_ms": seen[f"update_{end}_ms"] for end in ("p50", "p99", "max")},
         "frames_per_player_and_second": seen["frames"] / (everybody * seconds),
         "server_cpu_percent": 100 * used["server"] / seconds,

@@ -46,6 +46,7 @@ def test_figures_are_per_player() -> None:
     found = figures(_SMALL, {"server": 0.24, "load": 0.5}, seen | updates)
     assert found["server_cpu_us_per_player_and_tick"] == pytest.approx(1000)  # 0.24 s over 6 players and 40 ticks
     assert found["bytes_per_player_and_second"] == 2000
+    assert found["bytes_per_frame"] == 100
     assert found["frames_per_player_and_second"] == 20
     assert found["server_cpu_percent"] == pytest.approx(12)
 
