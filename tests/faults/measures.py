@@ -11,3 +11,8 @@ def note(what: str, value: float, unit: str) -> None:
     if path := os.environ.get("FAULTS_MEASURES"):
         with Path(path).open("a") as file:
             file.write(line)
+
+
+def matches_per_second(usual: float) -> float:
+    """The load of a test: what any machine can bear, or FAULTS_RATE where the machine shall show what it can."""
+    return float(os.environ.get("FAULTS_RATE", usual))

@@ -1,23 +1,27 @@
 """A Redis Cluster loses a primary, and moves the pool's slot, under players at every stage."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.load.generator import Generator
+from benchmarks.load.schedule import even_arrivals
 from match_server.protocol import Error, MatchFound
 from test_client.states import State
 from tests.faults import failover
 from tests.faults.conftest import Nodes
-from tests.faults.measures import note
-from tests.faults.outside import everybody_matched_once
+from tests.faults.measures import matches_per_second, note
+from tests.faults.outside import everybody_matched_once, nobody_is_in_two_places
 from tests.shared.crowd import MODE, Crowd, seen
 from tests.shared.game_server import GameServer
 from tests.shared.redis_cluster import PREFIX, RedisCluster
 
 BATCH, BATCHES = 20, 25
 BATCH_SECONDS = 0.1
+RATE, SECONDS = 100.0, 8.0  # matches a second of players who cost little
 
 
 @pytest.fixture
@@ -82,3 +86,41 @@ def test_the_slot_of_the_pool_moves_under_load(
             await seen(lambda: all(node.http.get("/readyz").status_code == 200 for node in running))
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("how", ["in one step", "key by key"])
+def test_the_slot_of_the_pool_moves_while_matches_are_made_at_a_rate(
+    cluster: RedisCluster, prefix: str, nodes: Nodes, tmp_path: Path, how: str
+) -> None:
+    """Open loop: players come when they are due, and do not repeat what they are told an error for."""
+    running = nodes.start(2, game_modes=f"{MODE}:2")
+    rate = matches_per_second(RATE)
+    at = even_arrivals(per_second=2 * rate, count=int(2 * rate * SECONDS))
+
+    async def story(load: Generator) -> None:
+        async with GameServer(running, batch=True, capacity=len(at)) as server:
+            await asyncio.to_thread(load.connect, [node.ws.split("/")[2] for node in running], len(at), MODE)
+            playing = asyncio.create_task(
+                asyncio.to_thread(load.run, len(at), "match_found", deadline_seconds=SECONDS + 30, at=at)
+            )
+            await seen(lambda: len(server.made) > len(at) / 8)
+            if how == "in one step":
+                took = await asyncio.to_thread(cluster.move_slot_at_once)
+            else:
+                took = await asyncio.to_thread(cluster.move_slot_key_by_key, pause_seconds=0)
+            assert not playing.done(), "or it moved after the load"
+            left = await playing
+            told = await asyncio.to_thread(load.ask, "journeys")
+        assert (left, told["errors"]) == (0, 0)
+        sessions = defaultdict(list)
+        for *_, session in told["journeys"]:
+            sessions[session].append(session)
+        assert {len(players) for players in sessions.values()} == {2}
+        assert len(server.made) == len(sessions) == len(at) // 2
+        nobody_is_in_two_places(cluster, prefix)
+        last = max(found for *_, found, _ in told["journeys"]) / 1e6
+        note(f"Cluster, slot moved {how}, {rate:g} matches a second wanted", len(sessions) / last, "made a second")
+        note(f"Cluster, slot moved {how}", took, "s")
+
+    with Generator("load", tmp_path, frozenset()) as load:
+        asyncio.run(story(load))

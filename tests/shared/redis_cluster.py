@@ -100,13 +100,13 @@ class RedisCluster:
         eventually(lambda: _owns_slot(new))
         return time.monotonic() - began_at
 
-    def move_slot_key_by_key(self) -> float:
-        """Move the pool's slot to another primary as every Redis can; the seconds that took."""
+    def move_slot_key_by_key(self, pause_seconds: float = _PAGE_SECONDS) -> float:
+        """Move the pool's slot to another primary as every Redis can, twenty keys at a time; the seconds that took."""
         began_at = time.monotonic()
         move = self.begin_to_move()
         while keys := move.old.do("CLUSTER", "GETKEYSINSLOT", SLOT, 20):
             move.take(*keys)
-            time.sleep(_PAGE_SECONDS)
+            time.sleep(pause_seconds)
         move.end()
         return time.monotonic() - began_at
 
