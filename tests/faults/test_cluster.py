@@ -103,7 +103,7 @@ def test_the_slot_of_the_pool_moves_while_matches_are_made_at_a_rate(
             playing = asyncio.create_task(
                 asyncio.to_thread(load.run, len(at), "match_found", deadline_seconds=SECONDS + 30, at=at)
             )
-            await seen(lambda: len(server.made) > len(at) / 8)
+            await seen(lambda: len(server.made) > len(at) / 8, within_seconds=30)
             if how == "in one step":
                 took = await asyncio.to_thread(cluster.move_slot_at_once)
             else:
