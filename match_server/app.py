@@ -167,14 +167,15 @@ class Node:
         try:
             settings = self._reread()
         except SettingsError as error:
-            log.error("reload_refused", reasons=str(error).splitlines())
+            log.error("reload_refused", node=self._node, reasons=str(error).splitlines())
             return
         for hosted in self._pools:  # all have the same modes: what one refuses, all do
             if reasons := hosted.pool.reload(settings.game_modes, revision=settings.revision):
-                log.error("reload_refused", reasons=reasons)
+                log.error("reload_refused", node=self._node, reasons=reasons)
                 return
         modes = self._pools[0].pool.modes
-        log.info("reloaded", game_modes=[mode.name for mode in modes.open], revision=modes.revision)
+        opened = [mode.name for mode in modes.open]
+        log.info("reloaded", node=self._node, game_modes=opened, revision=modes.revision)
 
     def _make_room(self) -> None:
         """Every connection is an open file, and the usual limit is 1,024."""

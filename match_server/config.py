@@ -184,6 +184,15 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _claims_need_a_key(self) -> "Settings":
+        if not (self.player_key.get_secret_value() or self.player_jwks):
+            for name in ("player_issuer", "player_audience"):
+                if getattr(self, name):
+                    keys = f"{variable('player_key')} or {variable('player_jwks')}"
+                    raise ValueError(f"{name}: checks nothing without {keys}, as players then need no token")
+        return self
+
+    @model_validator(mode="after")
     def _guard_beyond_loopback(self) -> "Settings":
         name, host = ("host", self.host) if self.admin_port is None else ("admin_host", self.admin_host)
         if is_loopback(host):
@@ -287,7 +296,7 @@ def mistakes_in_file(path: Path) -> list[str]:
             mistakes.append(f"{name}: {_no_setting(name)}")
         elif name not in {"game_modes", "attributes"}:
             try:
-                field: Any = Annotated[(info.annotation, *info.metadata)]
+                field: Any = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
                 TypeAdapter(field).validate_python(value)
             except ValidationError as error:
                 (detail, *_) = error.errors(include_url=False, include_input=False)

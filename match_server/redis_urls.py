@@ -1,10 +1,11 @@
 """The URL of the store, `MATCH_REDIS_URL`: checked, taken apart, and shown without its passwords. No I/O."""
 
+import inspect
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool, parse_url
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 SENTINEL_SCHEMES = ("redis+sentinel://", "rediss+sentinel://")
@@ -123,11 +124,22 @@ def check(url: str) -> None:
         )
 
 
+def _options(connection: type[AbstractConnection]) -> set[str]:
+    """The names of what may stand in a URL: what redis-py's connection takes, and its pool."""
+    takers = [*connection.__mro__[:-1], ConnectionPool]
+    return {name for taker in takers for name in inspect.signature(vars(taker).get("__init__", taker)).parameters}
+
+
 def _check_plain(url: str) -> None:
     try:
-        parse_url(url)
+        options = parse_url(url)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"not a URL that Redis clients understand: {error}") from None
+        text = str(error)
+        if "cast to integer" in text:  # it repeats what stands there, which is part of a password that is not quoted
+            text = "expected a number for the port; in a password write # as %23, / as %2F, @ as %40 and : as %3A"
+        raise ValueError(f"not a URL that Redis clients understand: {text}") from None
+    for name in options.keys() - _options(options.pop("connection_class", Connection)):
+        raise ValueError(f"unknown option {name!r} behind the ?; Redis' clients have none of that name")
     database = urlsplit(url).path.strip("/")
     if database and not url.startswith("unix://") and not database.isdecimal():
         raise ValueError(f"expected the number of a database behind the host, not {database!r}")

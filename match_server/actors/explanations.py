@@ -9,6 +9,7 @@ from match_server.actors.seen import Seen
 from match_server.errors import StoreUnavailable
 from match_server.matching.estimates import Likeness, WaitEstimates, likeness
 from match_server.matching.game_modes import GameModes
+from match_server.store.blocked_by import why_blocked
 from match_server.store.operators import OperatorStore, PlayerStatus
 from match_server.store.tickets import Part
 
@@ -42,6 +43,9 @@ class Explanations:
             found = await self._inquiries.explanation(status.game_mode, player_id)
             if found is not None:
                 return found
+            mode = self._modes.get(status.game_mode)
+            if mode is not None and why_blocked(mode, queue, ()) == "no_server_for_mode":  # which a full one is, too
+                stage = "no_slots"
         return {"stage": stage, "waiting": queue.tickets or queue.waiting}
 
 

@@ -17,7 +17,7 @@ from match_server.matching.modes import GameMode
 from match_server.matching.pair_search import PairSearch
 from match_server.matching.patience import Patience
 from match_server.matching.picture import Picture
-from match_server.matching.rules import Difference, Latency, PartyBalance, TeamDifference
+from match_server.matching.rules import Difference, Latency, PartyBalance, Rematch, TeamDifference
 from match_server.matching.tickets import Proposal, Ticket
 
 ROUNDING_SECONDS = 1e-6  # a look at the very moment might find the ticket a rounding too young, again and again
@@ -191,7 +191,9 @@ class Proposer:
         ages = [self.mode.fill_seconds] if self.mode.least_players < self.mode.players else []
         if wanted is not None:
             ages.append(max(wanted - entry.enqueued_at, age + ROUNDING_SECONDS))
-        for rule in self.mode.rules or ():
+        for number, rule in enumerate(self.mode.rules or ()):
+            if isinstance(rule, Rematch):  # whom it met is forgotten one by one
+                ages.extend(at + rule.within_seconds - entry.enqueued_at for _, at in entry.facts[number])
             if rule.optional_after_seconds is not None:
                 ages.append(rule.optional_after_seconds)
             if isinstance(rule, Difference | TeamDifference | Latency | PartyBalance):

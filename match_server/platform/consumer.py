@@ -14,6 +14,7 @@ log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = (0.2, 5.0)  # the first pause after a failure, and the longest
 _STANDBY_SECONDS = LEASE_SECONDS / 5
+_UNTRIED = "not tried yet"
 
 
 class SinkUnavailable(Exception):
@@ -58,7 +59,7 @@ class Consumer:
         self._observe = observe
         self._active = False
         self.name = sink.name
-        self.failing = ""  # why the sink does not store now
+        self.failing = _UNTRIED  # why the sink does not store now
 
     async def run(self) -> None:
         """Take the lease when nobody has it, and feed the sink as long as it is held."""
@@ -77,9 +78,11 @@ class Consumer:
     async def _turn(self) -> None:
         if not await self._stream.hold_lease(self._holder):
             self._end_of_lease()
+            self.failing = ""  # another process feeds it
             await asyncio.sleep(_STANDBY_SECONDS)
             return
         if not self._active:
+            await self._store([])  # a history makes its tables; a sink that is away is told of before the first event
             unfinished = await self._stream.unfinished()
             log.info("sink_taken", sink=self._sink.name, unfinished=len(unfinished))
             await self._deliver(unfinished)
@@ -87,7 +90,7 @@ class Consumer:
         await self._deliver(await self._stream.new())
 
     def _put_off(self, error: StoreUnavailable) -> None:
-        if isinstance(error, StoreRefuses) and not self.failing:  # waiting does not help
+        if isinstance(error, StoreRefuses) and self.failing in {"", _UNTRIED}:  # waiting does not help
             log.warning("sink_unavailable", sink=self.name, error=str(error))
             self.failing = str(error)
         log.debug("events_put_off", sink=self.name, cause=str(error))
@@ -129,12 +132,12 @@ class Consumer:
             try:
                 await self._sink.store(events)
             except SinkUnavailable as error:
-                if not self.failing:
+                if self.failing in {"", _UNTRIED}:
                     log.warning("sink_unavailable", sink=self._sink.name, error=str(error))
                 self.failing = str(error)
                 self._observe(self._sink.name, "failed", len(events))
             else:
-                if self.failing:
+                if self.failing not in {"", _UNTRIED}:
                     log.info("sink_back", sink=self._sink.name)
                 self.failing = ""
                 return
@@ -144,6 +147,6 @@ class Consumer:
                 raise StoreUnavailable("another process feeds this sink now")
 
     async def _refuse(self, entry: Entry, reason: str) -> None:
-        log.error("dead_letter", sink=self._sink.name, entry=entry.entry_id, reason=reason)
-        await self._stream.set_aside(entry, reason)
+        letter_id = await self._stream.set_aside(entry, reason)
+        log.error("dead_letter", sink=self._sink.name, id=letter_id, entry=entry.entry_id, reason=reason)
         self._observe(self._sink.name, "refused", 1)

@@ -113,15 +113,16 @@ class SinkStream:
         if entries:
             await command(self._redis, "XACK", self._key, self.sink, *(entry.entry_id for entry in entries))
 
-    async def set_aside(self, entry: Entry, reason: str) -> None:
-        """The sink refuses this entry for good: keep it as a dead letter, and go on.
+    async def set_aside(self, entry: Entry, reason: str) -> str:
+        """The sink refuses this entry for good: keep it as a dead letter, and go on. Returns the letter's id.
 
         Raises:
             StoreUnavailable: Redis gave no answer.
         """
         fields = ("entry", entry.entry_id, "e", entry.text, "reason", reason[:1000])
-        await command(self._redis, "XADD", self._dead, "MAXLEN", "~", _DEAD_LETTERS, "*", *fields)
+        letter_id = await command(self._redis, "XADD", self._dead, "MAXLEN", "~", _DEAD_LETTERS, "*", *fields)
         await self.acknowledge([entry])
+        return str(letter_id.decode())
 
     async def dead_letters(self, first: str = "-", last: str = "+") -> list[DeadLetter]:
         """Those of this sink, oldest first.
@@ -204,4 +205,5 @@ class EventTail:
 
 
 def _entry(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry:
-    return Entry(entry_id.decode(), fields[b"e"].decode())
+    """What the scripts did not write, or what was damaged, is no reason to read nothing more: its sink refuses it."""
+    return Entry(entry_id.decode(), fields.get(b"e", b"").decode("utf-8", "replace"))

@@ -15,6 +15,8 @@ async def blocked_by(
 ) -> BlockedBy | None:
     """Why those who wait are not matched; None where nobody waits, or a match may form.
 
+    Who is held, its link lost, waits and makes no match.
+
     `regions` are those for which the proposer has just found a match, and no slot; it alone knows which regions players
     reach. The servers are read only where it is for want of a slot.
 
@@ -31,7 +33,7 @@ def why_blocked(
     """The same, where the dedicated servers have been read already."""
     if status.paused:
         return "paused"
-    if not status.waiting:
+    if not (status.waiting or status.held):
         return None
     if status.waiting < mode.least_players:
         return "too_few_players"

@@ -23,7 +23,7 @@ class RecentEvents:
         end = "+" if entry_id is None else f"({entry_id}"
         key = f"{self._prefix}events"
         found = await command(self._redis, "XREVRANGE", key, end, "-", "COUNT", _ENTRIES_PER_READ)
-        return [(each.decode(), fields[b"e"].decode()) for each, fields in found]
+        return [(each.decode(), fields.get(b"e", b"").decode("utf-8", "replace")) for each, fields in found]
 
     async def lost(self) -> dict[str, int]:
         """How many events were deleted before a sink had stored them, by sink, since the pool is there.

@@ -61,7 +61,7 @@ def test_variables_that_are_named_exist() -> None:
 def test_several_nodes_run_on_one_machine(tmp_path: Path) -> None:
     """The commands as they stand there, on other ports and for fewer players; one node is killed meanwhile."""
     block = marked(DOC, "command: several nodes").replace("--players 1000 --rate 50", "--players 60 --rate 30")
-    ports = ("6390", "8080", "8090")
+    ports = ("6390", "8080", "8180")
     for port, free in zip(ports, free_ports(len(ports)), strict=True):
         block = block.replace(port, str(free))
     store, first, second, server, crowd = (shlex.split(line) for line in block.splitlines())

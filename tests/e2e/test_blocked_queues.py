@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.shared.fake_server import FakeServer
-from tests.shared.node import LoggingNode, eventually
-from tests.shared.player import players_on
+from tests.shared.node import LoggingNode, Node, eventually
+from tests.shared.player import players_on, queue_all
 from tests.shared.prefix import fresh_prefix
 
 MODES = """
@@ -50,6 +50,18 @@ def test_one_node_says_that_a_queue_is_blocked(tmp_path: Path, redis_url: str, m
 
         asyncio.run(journey())
         assert len(said(one) + said(two)) == 1, "of each minute"
+
+
+def test_a_player_of_a_random_mode_hears_that_no_server_has_room(node: Node) -> None:
+    async def journey() -> None:
+        async with players_on(node, "ann", "bob") as players:
+            await queue_all(players)
+            explanation = node.get(f"/players/{players[0].player_id}/explanation")
+            assert explanation == {"stage": "no_slots", "waiting": 2}
+            await players[1].send("status")
+            assert (await players[1].expect("status"))["explanation"]["stage"] == "no_slots"
+
+    asyncio.run(journey())
 
 
 def said(node: LoggingNode) -> list[dict[str, Any]]:

@@ -143,6 +143,9 @@ def test_a_mode_that_is_removed_is_paused_and_a_gathering_party_completes(node: 
             for player in (ann, bob):
                 await player.expect("queued")
             assert node.queue("duel")["paused"]
+            refused = node.http.post("/queues/duel/resume")
+            assert (refused.status_code, node.queue("duel")["paused"]) == (409, True)
+            assert "not in this node's settings" in refused.json()["detail"]
             assert node.get(f"/players/{cid.player_id}/explanation")["stage"] == "paused"
             await cid.send("dequeue")
             await cid.expect("dequeued", reason="requested")

@@ -37,6 +37,13 @@ def test_the_settings_of_the_file_are_checked_too(tmp_path: Path) -> None:
     ]
 
 
+def test_any_setting_may_stand_in_the_file(tmp_path: Path) -> None:
+    text = 'placement = "pack"\nadmin_key = "0123456789abcdef"\nmatch_on_enqueue = false\n[game_modes]\na = 2\n'
+    (tmp_path / "modes.toml").write_text(text)
+    told = run("match_server", "check", "modes.toml", folder=tmp_path)
+    assert (told.returncode, told.stdout) == (0, "a: 2 players, drawn at random\n"), told.stderr
+
+
 def test_a_start_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "match.toml").write_text("[game_modes.duel]\nplayers = 2\nparty_max = 3\n")
     told = run("match_server", folder=tmp_path, config="match.toml")

@@ -168,6 +168,15 @@ def test_a_party_larger_than_every_team_waits_unless_it_fills_the_match() -> Non
     assert propose([party(1, 3), solo(2), solo(3)], NOW, mode) == []
 
 
+def test_who_has_met_is_looked_at_again_when_that_is_forgotten_though_nobody_comes() -> None:
+    proposer = Proposer(mode_of(players=2, rules=[{"kind": "rematch", "within_seconds": 100}]))
+    for ticket in (solo(1, met=(Meeting("p2", NOW - 60),)), solo(2, met=(Meeting("p1", NOW - 60),))):
+        proposer.add(ticket)
+    assert list(filter(None, proposer.tick(NOW))) == []
+    assert NOW + 40 <= proposer.next_look < NOW + 41
+    assert len(list(filter(None, proposer.tick(proposer.next_look)))) == 1
+
+
 def test_who_met_a_minute_ago_does_not_meet_again_before_time() -> None:
     mode = mode_of(players=2, rules=[{"kind": "rematch", "within_seconds": 100}])
     pool = [solo(1, met=(Meeting("p2", NOW - 60),)), solo(2, met=(Meeting("p1", NOW - 60),))]

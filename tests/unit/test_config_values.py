@@ -198,6 +198,8 @@ def test_redis_urls_that_cannot_be_used_are_refused_at_the_start(url: str) -> No
         ("messages_per_second", "nan"),
         ("max_message_bytes", "10"),
         ("match_on_enqueue", "perhaps"),
+        ("player_issuer", "https://login.example.org"),
+        ("player_audience", "our-game"),
     ],
 )
 def test_a_wrong_setting_is_one_readable_line_that_names_it(
