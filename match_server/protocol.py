@@ -141,6 +141,7 @@ class Party(_JourneyMessage):
     members: tuple[str, ...] = Field(strict=False)
     missing: int
     timeout_seconds: float
+    resume_token: str = ""
 
 
 class _SettledMessage(_JourneyMessage):

@@ -76,6 +76,8 @@ class Seen:
             # A record keeps the last cancellation alone: the match that this client loads was over even before.
             session_id = self.loading_session_id
             data = json.dumps(frame | {"loading_session_id": session_id}, separators=(",", ":")).encode()
+        if kind == "party":  # one frame for all members; each resumes with a token of its own
+            data = json.dumps(frame | {"resume_token": self.resume_token}, separators=(",", ":")).encode()
         self.last = (kind, session_id)
         self.loading_session_id = session_id
         self.state = _STATE_AFTER.get(kind, self.state)

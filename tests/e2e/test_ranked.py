@@ -250,3 +250,22 @@ def test_players_whose_match_has_no_server_are_told_so(node: Node) -> None:
             await asyncio.to_thread(eventually, look)
 
     asyncio.run(journey())
+
+
+def test_a_member_whose_link_breaks_while_its_party_gathers_comes_back_by_the_token_of_its_frame(node: Node) -> None:
+    async def journey() -> None:
+        party = {"party_id": fresh_id(), "party_size": 2}
+        async with player_on(node) as ann, player_on(node, ann.player_id) as again, player_on(node) as bob:
+            await ann.send("enqueue", player_id=ann.player_id, game_mode="teams", **party)
+            token = (await ann.expect("party", missing=1))["resume_token"]
+            await ann.drop()
+            await again.resume(token)
+            await again.expect("resumed", state="gathering", resume_token=token)
+            assert (await again.expect("party", missing=1))["resume_token"] == token
+            await bob.send("enqueue", player_id=bob.player_id, game_mode="teams", **party)
+            for player in (again, bob):
+                await player.expect("queued")
+            await bob.send("dequeue")
+            await bob.expect("dequeued")
+
+    asyncio.run(journey())

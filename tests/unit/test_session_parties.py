@@ -163,7 +163,9 @@ def test_a_gathering_party_is_heard_of_until_it_is_queued() -> None:
             t.pool.will_answer(journey.Enqueue, GATHERING)
             await enqueue(t, attributes={"rating": 1700}, party_id="pals", party_size=2)
             await t.channel(party(QUEUED_SEQ, PLAYER), party(QUEUED_SEQ + 1, PLAYER, "bob"), queued(QUEUED_SEQ + 2))
-            assert t.sent_types() == ["party", "party", "queued"]
+            frames = t.sent()
+            assert [frame["type"] for frame in frames] == ["party", "party", "queued"]
+            assert [frame["resume_token"] for frame in frames] == [TOKEN] * 3
             await enqueue(t)
             assert t.refusals() == ["already_in_queue"]
 
