@@ -14,7 +14,6 @@ from starlette.requests import Request
 from match_server.config import Settings
 from match_server.events.node import Events, OperatorRefused
 from match_server.setting_types import ADMIN_LABEL, Network, OperatorKey, Role
-from match_server.web.limits import KeyGuesses
 from match_server.web.operator_sessions import COOKIE, OperatorSessions, Session
 from match_server.web.problems import Refused
 
@@ -79,8 +78,6 @@ class OperatorAccess:
         self._events = events
         self._query = query
         self._origins = settings.allowed_origins
-        self._proxies = settings.trusted_proxies
-        self._guesses = KeyGuesses()
         self._keys = list(settings.admin_keys)
         if settings.admin_key.get_secret_value():
             self._keys.append(OperatorKey(ADMIN_LABEL, settings.admin_key, "operate"))
@@ -124,7 +121,7 @@ class OperatorAccess:
         """Who makes this call.
 
         Raises:
-            Refused: 401 without a key; 403 or 415 for what only another page sends; see also `key_of`.
+            Refused: 401 without a key; 403 or 415 for what only another page sends.
         """
         if self.keyless:
             if reason := why_host_refused(request.headers, self._origins):
@@ -138,7 +135,7 @@ class OperatorAccess:
             session = self.sessions.read(cookie)
             found = next((each for each in self._keys if session and each.label == session.label), None)
         else:
-            session, found = None, self.key_of(request, shown) if shown else None
+            session, found = None, self.key_of(shown)
         if found is None:
             reason = "Authorization: expected Bearer and MATCH_ADMIN_KEY, or one of MATCH_ADMIN_KEYS"
             raise self.refused(request, 401, reason) if shown or cookie else Refused(401, reason)
@@ -149,21 +146,10 @@ class OperatorAccess:
         self._events.record(OperatorRefused(status, reason, request.client.host if request.client else None))
         return Refused(status, reason)
 
-    def key_of(self, request: Request, text: str) -> OperatorKey | None:
-        """The operators' key that somebody has shown, compared in constant time.
-
-        Raises:
-            Refused: 429 unlooked at, for an address from which too many wrong ones came.
-        """
-        peer = request.client.host if request.client else ""
-        address = client_address(peer, request.headers, self._proxies)
-        if self._guesses.wait(address):
-            raise self.refused(request, 429, "too many wrong keys came from this address; try again in a second")
+    def key_of(self, text: str) -> OperatorKey | None:
+        """The operators' key that somebody has shown, compared in constant time."""
         same = [hmac.compare_digest(text.encode(), each.key.get_secret_value().encode()) for each in self._keys]
-        found = next((each for each, is_same in zip(self._keys, same, strict=True) if is_same), None)
-        if found is None:
-            self._guesses.wrong(address)
-        return found
+        return next((each for each, is_same in zip(self._keys, same, strict=True) if is_same), None)
 
     def check_page(self, request: Request) -> None:
         """Refuse what a browser sends for a page of another origin, be it to read or to change.

@@ -73,9 +73,9 @@ class Dashboard:
         return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=_HEADERS)
 
     async def login(self, request: Request) -> Response:
-        """`POST /login` with a form's `key`: opens a session, 204; 401 with another key, 429 after too many."""
+        """`POST /login` with a form's `key`: opens a session, 204; 401 with another key."""
         self._access.check_page(request)
-        found = self._access.key_of(request, await _key(request))
+        found = self._access.key_of(await _key(request))
         if found is None:
             raise self._access.refused(request, 401, "that is no operator's key")
         log.info("operator_logged_in", by=found.label, peer=request.client.host if request.client else None)

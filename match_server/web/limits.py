@@ -1,76 +1,31 @@
 """How much one connection, and one address, may ask for."""
 
-import ipaddress
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable
-
-_GUESSES_AT_ONCE = 60
-_GUESSES_PER_SECOND = 1.0
-_MOST_GUESSERS = 1_000
-_HOME_NETWORK_BITS = 64  # one home, or one machine, has so much of IPv6 to itself (RFC 6177)
 
 
 class TokenBucket:
-    """At most `rate` messages a second, after a burst: of at most twice that, unless it is given."""
+    """At most `rate` messages a second, after a burst of at most twice that."""
 
     __slots__ = ("_burst", "_clock", "_level", "_then", "rate")
 
-    def __init__(self, rate: float, clock: Callable[[], float], *, burst: float | None = None) -> None:
+    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
         self.rate = rate
-        self._burst = max(1.0, 2 * rate) if burst is None else burst
+        self._burst = max(1.0, 2 * rate)
         self._clock = clock
         self._level = self._burst
         self._then = clock()
 
     def take(self) -> float:
         """Take one. Returns 0, or the seconds until there would have been one to take."""
-        wait = self.wait()
-        if not wait:
-            self._level -= 1
-        return wait
-
-    def wait(self) -> float:
-        """The seconds until there is one to take; 0 where there is."""
         now = self._clock()
         self._level = min(self._burst, self._level + (now - self._then) * self.rate)
         self._then = now
-        return 0.0 if self._level >= 1 else (1 - self._level) / self.rate
-
-
-class KeyGuesses:
-    """How many wrong keys come from an address: 60 at once, and one a second after that.
-
-    The addresses of one IPv6 network of a home count as one. Only the last thousand that guessed are known.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._left: OrderedDict[str, TokenBucket] = OrderedDict()
-
-    def wait(self, address: str) -> float:
-        """The seconds until a key from there is looked at again; 0 for now."""
-        left = self._left.get(_home(address))
-        return left.wait() if left else 0.0
-
-    def wrong(self, address: str) -> None:
-        """Count one that was looked at."""
-        home = _home(address)
-        left = self._left.pop(home, None) or TokenBucket(_GUESSES_PER_SECOND, self._clock, burst=_GUESSES_AT_ONCE)
-        self._left[home] = left
-        left.take()
-        if len(self._left) > _MOST_GUESSERS:
-            self._left.popitem(last=False)
-
-
-def _home(address: str) -> str:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address  # what a proxy says of the client, in a form of its own
-    if isinstance(parsed, ipaddress.IPv4Address) or parsed.ipv4_mapped:
-        return address
-    return str(ipaddress.IPv6Network((int(parsed), _HOME_NETWORK_BITS), strict=False))
+        if self._level >= 1:
+            self._level -= 1
+            return 0.0
+        return (1 - self._level) / self.rate
 
 
 class Place:

@@ -16,11 +16,6 @@ from match_server.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-_REFUSAL_HEADERS: Mapping[int, dict[str, str]] = {
-    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
-    HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": "1"},
-}
-
 
 class Problem(JSONResponse):
     """A problem document."""
@@ -67,7 +62,8 @@ async def no_socket(_request: Request) -> Problem:
 async def on_refused(_request: Request, error: Exception) -> Problem:
     """Starlette's handler of `Refused`."""
     assert isinstance(error, Refused)  # noqa: S101 - registered for this type alone
-    return problem(error.status, error.detail, headers=_REFUSAL_HEADERS.get(error.status), **error.members)
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else None
+    return problem(error.status, error.detail, headers=headers, **error.members)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Problem:

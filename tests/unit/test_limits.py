@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from match_server.web.limits import ConnectionLimit, KeyGuesses, Place, TokenBucket
+from match_server.web.limits import ConnectionLimit, Place, TokenBucket
 
 
 class Clock:
@@ -158,43 +158,3 @@ def test_connections_are_counted_and_nothing_is_left_when_all_have_gone(moves: l
     for place in there:
         place.leave()
     assert limit.count == 0
-
-
-# --- guesses of keys ---
-
-
-def guess(guesses: KeyGuesses, address: str) -> bool:
-    """Whether a wrong key was looked at."""
-    if guesses.wait(address):
-        return False
-    guesses.wrong(address)
-    return True
-
-
-def test_after_60_wrong_keys_one_a_second_is_looked_at() -> None:
-    clock = Clock()
-    guesses = KeyGuesses(clock)
-    assert sum(guess(guesses, "203.0.113.7") for _ in range(1_000)) == 60
-    assert guesses.wait("203.0.113.7") == pytest.approx(1)
-    assert guesses.wait("203.0.113.8") == 0
-    for _ in range(10):
-        clock.now += 1 + 1e-9
-        assert [guess(guesses, "203.0.113.7") for _ in range(3)] == [True, False, False]
-
-
-def test_addresses_of_one_home_count_as_one() -> None:
-    guesses = KeyGuesses(Clock())
-    assert sum(guess(guesses, f"2001:db8::{number:x}") for number in range(1, 100)) == 60
-    assert guesses.wait("2001:db8:0:1::1") == 0
-    assert sum(guess(guesses, f"::ffff:203.0.113.{number}") for number in range(100)) == 100
-    assert guess(guesses, "a name that a proxy made up")
-
-
-def test_no_more_than_a_thousand_guessers_are_known() -> None:
-    guesses = KeyGuesses(Clock())
-    for number in range(60_000):
-        guesses.wrong(f"10.0.{number // 60 % 250}.{number // 15_000}")
-    assert guesses.wait("10.0.0.0") > 0
-    guesses.wrong("192.0.2.1")
-    assert guesses.wait("10.0.0.0") == 0
-    assert guesses.wait("10.0.249.3") > 0
