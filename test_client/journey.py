@@ -278,8 +278,7 @@ class Journey:
             self._violated(f"party of {message.party_id}, not {self.brings.party_id}")
         if self.player_id not in message.members or len(message.members) + message.missing != self.brings.party_size:
             self._violated(f"party of {self.brings.party_size} has {message.members}, and {message.missing} missing")
-        if message.resume_token:
-            self._check_token(message.resume_token)
+        self._check_token(message.resume_token or self._token)
         self.state = State.GATHERING
         return Step.GATHER
 
