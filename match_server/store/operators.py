@@ -125,13 +125,15 @@ class OperatorStore:
             for mode, entry in zip(game_modes, reply, strict=True)
         ]
 
-    async def pause(self, game_mode: str, *, paused: bool, by: str = "") -> None:
-        """Pause a mode, or let it go on. Doing so twice changes nothing. `by` is the label of the operator's key.
+    async def pause(self, game_mode: str, *, paused: bool, by: str = "") -> bool:
+        """Pause a mode, or let it go on. Returns whether it was not so already.
+
+        `by` is the label of the operator's key.
 
         Raises:
             StoreUnavailable: Redis gave no answer.
         """
-        await self._runner.one("pause", game_mode, int(paused), by)
+        return bool(await self._runner.one("pause", game_mode, int(paused), by))
 
     async def note_blocked(self, game_mode: str, *, period_us: int) -> int:
         """Whether this node is the one that logs, in this period, that a mode's players find no slot.

@@ -113,8 +113,8 @@ class ChangeEndpoints:
         mode = self._mode(request)
         if not paused and self._modes.is_closed(mode.name):
             raise Refused(409, "the mode is not in this node's settings any more, and stays paused until they have it")
-        await self._store.pause(mode.name, paused=paused, by=operator.label)
-        log.info("queue_paused" if paused else "queue_resumed", game_mode=mode.name, **operator.for_log)
+        if await self._store.pause(mode.name, paused=paused, by=operator.label):
+            log.info("queue_paused" if paused else "queue_resumed", game_mode=mode.name, **operator.for_log)
         return JSONResponse({"game_mode": mode.name, "paused": paused})
 
     def _operator(self, request: Request) -> _Operator:

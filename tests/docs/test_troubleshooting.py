@@ -48,6 +48,16 @@ def test_players_stay_queued(node: Node) -> None:
     asyncio.run(wait())
 
 
+def test_who_has_lost_its_link_is_listed(node: Node) -> None:
+    async def lose() -> None:
+        async with player_on(node, "ada") as ada:
+            await ada.queue()
+            await ada.drop()
+            eventually(lambda: [each["player_id"] for each in answer(node, "command: held")["players"]] == ["ada"])
+
+    asyncio.run(lose())
+
+
 def test_one_player_is_asked_about(node: Node) -> None:
     record, explanation = calls(PAGE, "command: one player", node)
     assert ask(record).status == 404

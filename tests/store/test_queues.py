@@ -80,9 +80,9 @@ def test_several_modes_are_read_in_one_look(pool: Pool) -> None:
 
 
 def test_pausing_twice_changes_nothing(pool: Pool) -> None:
-    pool.do(pool.operators.pause("duel", paused=True))
+    assert pool.do(pool.operators.pause("duel", paused=True))
     with pool.nothing_changes():
-        pool.do(pool.operators.pause("duel", paused=True))
-    pool.do(pool.operators.pause("duel", paused=False))
+        assert not pool.do(pool.operators.pause("duel", paused=True))
+    assert pool.do(pool.operators.pause("duel", paused=False))
 
     assert not pool.queue().paused
