@@ -29,7 +29,9 @@ STALL_SECONDS = 1.0
 FLOOD_FRAMES = 2_000
 SAFE_SHARE = 0.8  # of the fastest that the room allows, as the ticks of two machines never agree
 MANNERS: Sequence[str] = ("plays", "drops", "teleports", "floods", "stalls")
-_ABUSE = 1008
+COME_BACK_SECONDS = 30.0
+_ABUSE, _GONE = 1008, 4410
+_LINK_LOST = frozenset({"dropped", "closed_1006", "closed_1013"})
 
 
 class RoomVisit:
@@ -87,14 +89,22 @@ class RoomVisit:
             return "no_token"
         begun = _now()
         failure = await self._use_a_link(begun + self._seconds)
-        while failure == "dropped":
-            await asyncio.sleep(AWAY_SECONDS)
-            failure = await self._use_a_link(begun + self._seconds)
+        while failure in _LINK_LOST:
+            failure = await self._come_back(begun + self._seconds)
         self._visit.left_at = _now()
         self._visit.seconds = self._visit.left_at - begun
         if failure is None and self._manner == "teleports" and self._acted and not self._rejected:
             return "not_rejected"
         return failure
+
+    async def _come_back(self, until: float) -> str | None:
+        """Try again with the same token, for as long as a room takes a lost player back: its process may have died."""
+        give_up_at = _now() + COME_BACK_SECONDS
+        while True:
+            await asyncio.sleep(AWAY_SECONDS)
+            failure = await self._use_a_link(until)
+            if failure not in {"no_connection", "no_welcome"} or _now() > give_up_at:
+                return failure
 
     async def _use_a_link(self, until: float) -> str | None:
         try:
@@ -113,7 +123,9 @@ class RoomVisit:
                 async with asyncio.timeout(WELCOME_SECONDS):
                     await self._send(link, type="join", join_token=self._found.join_token)
                     welcome = self._frames.read(await link.recv())
-            except (ConnectionClosed, TimeoutError):
+            except ConnectionClosed:
+                return "room_gone" if link.close_code == _GONE else "no_welcome"
+            except TimeoutError:
                 return "no_welcome"
             if welcome.get("type") != "welcome":
                 return "no_welcome"

@@ -26,11 +26,11 @@ def says(*frames: str | bytes) -> Handler:
     return handler
 
 
-def join(address: str, token: str | None) -> Coroutine[None, None, str | None]:
+def join(address: str, token: str | None, *, seconds: float = 0) -> Coroutine[None, None, str | None]:
     found = MatchFound(seq=1, session_id="s", server_address=address, join_token=token, players=("me", "you"))
     rng = Random(1)  # noqa: S311 - no secret
     visit = RoomVisit(
-        found, "me", ledger=RoomLedger(), seconds=0, move_hz=10, manner="plays", form=FrameForm.JSON, rng=rng
+        found, "me", ledger=RoomLedger(), seconds=seconds, move_hz=10, manner="plays", form=FrameForm.JSON, rng=rng
     )
     return visit.run()
 
@@ -84,3 +84,59 @@ def test_without_a_token_there_is_nothing_to_try() -> None:
 def test_an_address_of_another_kind_is_not_for_us() -> None:
     assert asyncio.run(join("udp://127.0.0.1:7777", "token")) is None
     assert asyncio.run(join("127.0.0.1:7777", "token")) is None
+
+
+WELCOME = {
+    "type": "welcome",
+    "session_id": "s",
+    "tick_hz": 20,
+    "speed": 10,
+    "bounds": {axis: [-50, 50] for axis in "xyz"},
+    "players": [{"number": 1, "player_id": "me", "x": 0, "y": 0, "z": 0, "yaw": 0, "seq": 0}],
+}
+
+
+def play_at(handler: Handler) -> str | None:
+    """Play for a second."""
+
+    async def scenario() -> str | None:
+        async with serve(handler, "127.0.0.1", 0) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            return await join(f"ws://127.0.0.1:{port}/play", "the.join.token", seconds=1)
+
+    return asyncio.run(scenario())
+
+
+def test_who_loses_its_link_comes_back_with_the_same_token() -> None:
+    """As when the worker with its room is killed."""
+    tokens = []
+
+    async def lose_the_first(link: ServerConnection) -> None:
+        tokens.append(json.loads(await link.recv())["join_token"])
+        if len(tokens) == 2:
+            link.transport.abort()  # its room is not back yet
+            return
+        await link.send(json.dumps(WELCOME))
+        if len(tokens) == 1:
+            link.transport.abort()
+        async for _ in link:
+            pass
+
+    assert play_at(lose_the_first) is None
+    assert tokens == ["the.join.token"] * 3
+
+
+def test_who_finds_its_room_gone_does_not_go_on_asking() -> None:
+    joins = 0
+
+    async def gone_after_the_first(link: ServerConnection) -> None:
+        nonlocal joins
+        joins += 1
+        await link.recv()
+        if joins == 1:
+            await link.send(json.dumps(WELCOME))
+            link.transport.abort()
+        await link.close(4410)
+
+    assert play_at(gone_after_the_first) == "room_gone"
+    assert joins == 2
