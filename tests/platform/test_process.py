@@ -4,10 +4,8 @@ import base64
 import json
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 
 from match_server.store.journey import Enqueue, Step
 from match_server.web.openapi import platform_document
+from tests.shared.hook import Hook
 from tests.shared.node import Process
 from tests.shared.openapi import schemathesis
 from tests.shared.platform import PlatformProcess
@@ -266,59 +265,11 @@ class Crowd:
         return record["loading_session_id"] if record.get("state") == "loading" else ""
 
 
-class Hook(ThreadingHTTPServer):
-    """Takes what a webhook brings, but for every seventh call, and keeps each event that it took."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.taken: list[dict[str, Any]] = []
-        self._calls = 0
-        super().__init__(("127.0.0.1", 0), _HookCall)
-
-    def handle_error(self, *_: object) -> None:
-        """The platform was killed while it called."""
-
-    def take(self, event: dict[str, Any]) -> int:
-        self._calls += 1
-        if self._calls % 7 == 0:
-            return 500
-        self.taken.append(event)
-        return 204
-
-    def file(self, folder: Path) -> Path:
-        """The file of MATCH_WEBHOOKS."""
-        path = folder / "webhooks.toml"
-        secret = "whsec_" + base64.b64encode(b"s" * 32).decode()
-        url = f"http://127.0.0.1:{self.server_address[1]}/"
-        path.write_text(
-            f'[[webhooks]]\nname = "hook"\nurl = "{url}"\nsecret = "{secret}"\ntypes = ["match.cancelled"]\n'
-        )
-        return path
-
-
-class _HookCall(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Hook
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(self.server.take(json.loads(body)))
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    with Hook() as hook:
-        serving = threading.Thread(target=hook.serve_forever, args=(0.05,))
-        serving.start()
+    with Hook("match.cancelled") as hook:
+        hook.manner = "seventh"
         yield hook
-        hook.shutdown()
-        serving.join()
 
 
 @pytest.mark.timeout(180)
@@ -348,7 +299,8 @@ def test_after_kills_at_any_moment_history_and_webhooks_tell_what_the_players_sa
     assert all(match["result"] == 1 for match in ended.values())
     cancelled = [match["match_id"] for match in matches if match["state"] == "cancelled"]
     assert sorted(cancelled) == sorted(crowd.cancelled)
-    assert {event["subject"] for event in hook.taken} == crowd.cancelled, "each at least once"
+    assert hook.told.subjects["match.cancelled"] == crowd.cancelled, "each at least once"
+    assert hook.told.out_of_order == []
     with platform.http as http:
         assert 'match_platform_events_lost{sink="history"} 0.0' in http.get("/metrics").text
     assert platform.stop() == 0

@@ -20,10 +20,11 @@ from benchmarks.load.cores import here, pinned
 from benchmarks.load.processes import raise_descriptor_limit
 from benchmarks.load.schedule import poisson_arrivals
 from benchmarks.load.stack import Stack
+from tests.shared.hook import Hook, Told
 from tests.shared.node import eventually
 from tests.shared.platform import PlatformProcess
 from tests.shared.postgres import MISSING, Postgres, binaries
-from tests.soak.platform_sinks import Hook, Kafka, KafkaReader, Told
+from tests.soak.platform_sinks import Kafka, KafkaReader
 
 SINKS = ("history", "kafka", "webhook-hook")
 TOPICS = ("match", "session")
@@ -178,7 +179,7 @@ def drilled(*, rate: float, seconds: float, seed: int) -> Iterator[tuple[Drill, 
         exits.enter_context(pinned(layout.load))  # the platform and its sinks leave the node its core
         postgres = exits.enter_context(Postgres())
         kafka = exits.enter_context(Kafka())
-        hook = exits.enter_context(Hook())
+        hook = exits.enter_context(Hook("match.formed", "match.found"))
         settings = {"database_url": postgres.database("drill"), "kafka_brokers": kafka.brokers}
 
         def start_platform() -> PlatformProcess:
